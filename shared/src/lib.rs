@@ -1,0 +1,42 @@
+//! The contract: whatever crosses a process boundary.
+//!
+//! What a client asks for ([`request`]), what that becomes ([`BenchmarkSpec`]), how a benchmark
+//! lives ([`State`], [`Progress`]) and what is read in the end ([`Report`], [`Benchmark`]). No I/O,
+//! no async, no clock: it must outlive every library around it.
+
+#[cfg(feature = "openapi")]
+#[macro_use]
+mod openapi;
+#[macro_use]
+mod bounded;
+
+pub mod benchmark;
+mod id;
+mod load;
+mod problem;
+mod progress;
+mod prompts;
+pub mod report;
+pub mod request;
+mod runner;
+mod spec;
+mod state;
+mod target;
+mod timestamp;
+
+pub use benchmark::Benchmark;
+pub use bounded::OutOfRange;
+pub use id::{BenchmarkId, RunnerId};
+pub use load::{ClosedLoop, DurationS, GraceS, Load, SpawnRate, ThinkTimeS, Users};
+pub use problem::{FieldError, Problem};
+pub use progress::{Phase, Progress};
+pub use prompts::{InvalidSource, PromptSource, TokenizerSource};
+pub use report::{Report, SecondRow};
+pub use runner::{Runner, RunnerState};
+pub use spec::{
+    BenchmarkSpec, MaxTokens, MinTokens, Output, Sampling, Seed, Temperature, TimeoutS, Timeouts,
+    TopP,
+};
+pub use state::{Reason, ReasonCode, State};
+pub use target::{InvalidTarget, ModelName, TargetKey, TargetUrl};
+pub use timestamp::Timestamp;

@@ -1,0 +1,184 @@
+//! Where prompts and token counts come from.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest source name accepted, in characters.
+const MAX_CHARS: usize = 256;
+
+/// Where prompts come from.
+///
+/// Written as one word: empty or `embedded`, a path that ends in `.jsonl` (under the runner's
+/// `DATA_DIR`), or the id of a Hugging Face dataset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PromptSource {
+    /// The set compiled into the runner.
+    Embedded,
+    /// A JSONL file, its path relative to `DATA_DIR`.
+    Jsonl(String),
+    /// A dataset on the Hugging Face hub, e.g. `mteb/banking77`.
+    Hub(String),
+}
+
+/// What counts tokens when the server does not, and checks it when it does.
+///
+/// Written as one word: a path that ends in `.json` (under the runner's `DATA_DIR`), or the id of
+/// a Hugging Face model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenizerSource {
+    /// A `tokenizer.json`, its path relative to `DATA_DIR`.
+    File(String),
+    /// A model on the Hugging Face hub whose repository has a `tokenizer.json`.
+    Hub(String),
+}
+
+/// Why a text names no source.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSource {
+    /// A path that leaves `DATA_DIR`.
+    #[error("{field} must be a path below DATA_DIR, without `..` and not absolute: `{path}`")]
+    Outside {
+        /// The request field.
+        field: &'static str,
+        /// What was given.
+        path: String,
+    },
+    /// Neither a path with the right ending nor a hub id.
+    #[error(
+        "{field} must be a Hugging Face id such as `org/name`, or a path below DATA_DIR ending in {ending}: `{given}`"
+    )]
+    Unknown {
+        /// The request field.
+        field: &'static str,
+        /// The ending a path must have.
+        ending: &'static str,
+        /// What was given.
+        given: String,
+    },
+}
+
+impl TryFrom<String> for PromptSource {
+    type Error = InvalidSource;
+
+    fn try_from(given: String) -> Result<Self, InvalidSource> {
+        match given.trim() {
+            "" | "embedded" => Ok(Self::Embedded),
+            other => match source("dataset", ".jsonl", other)? {
+                Source::File(path) => Ok(Self::Jsonl(path)),
+                Source::Hub(id) => Ok(Self::Hub(id)),
+            },
+        }
+    }
+}
+
+impl TryFrom<String> for TokenizerSource {
+    type Error = InvalidSource;
+
+    fn try_from(given: String) -> Result<Self, InvalidSource> {
+        match source("tokenizer", ".json", given.trim())? {
+            Source::File(path) => Ok(Self::File(path)),
+            Source::Hub(id) => Ok(Self::Hub(id)),
+        }
+    }
+}
+
+enum Source {
+    File(String),
+    Hub(String),
+}
+
+fn source(field: &'static str, ending: &'static str, given: &str) -> Result<Source, InvalidSource> {
+    let unknown = || InvalidSource::Unknown { field, ending, given: shortened(given) };
+    if given.chars().count() > MAX_CHARS {
+        return Err(unknown());
+    }
+    if given.ends_with(ending) {
+        let inside = !given.starts_with(['/', '\\', '~'])
+            && !given.contains(['\\', '\0'])
+            && given.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        return if inside {
+            Ok(Source::File(given.to_owned()))
+        } else {
+            Err(InvalidSource::Outside { field, path: shortened(given) })
+        };
+    }
+    let is_name = |part: &str| {
+        (1..=96).contains(&part.len())
+            && !part.contains("..")
+            && !part.starts_with('.')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    let parts: Vec<&str> = given.split('/').collect();
+    if parts.len() <= 2 && parts.iter().all(|part| is_name(part)) {
+        Ok(Source::Hub(given.to_owned()))
+    } else {
+        Err(unknown())
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(MAX_CHARS).collect()
+}
+
+impl fmt::Display for PromptSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded => f.write_str("embedded"),
+            Self::Jsonl(name) | Self::Hub(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for TokenizerSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(name) | Self::Hub(name) => f.write_str(name),
+        }
+    }
+}
+
+macro_rules! serde_as_text {
+    ($($name:ident),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+serde_as_text!(PromptSource, TokenizerSource);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_told_by_its_form() {
+        let prompts = |text: &str| PromptSource::try_from(text.to_owned());
+        assert_eq!(prompts("").unwrap(), PromptSource::Embedded);
+        assert_eq!(
+            prompts("sets/chat.jsonl").unwrap(),
+            PromptSource::Jsonl("sets/chat.jsonl".into())
+        );
+        assert_eq!(prompts("mteb/banking77").unwrap(), PromptSource::Hub("mteb/banking77".into()));
+    }
+
+    #[test]
+    fn no_source_leads_out_of_the_data_directory() {
+        for path in ["../x.jsonl", "/etc/x.jsonl", "a/../../x.jsonl", "a//x.jsonl", "~/x.jsonl"] {
+            let refused = PromptSource::try_from(path.to_owned()).unwrap_err();
+            assert!(matches!(refused, InvalidSource::Outside { .. }), "{path}: {refused}");
+        }
+        for id in ["a/b/c", "../etc", "a b", "x/..", ".hidden/x", "http://hub/x"] {
+            let refused = TokenizerSource::try_from(id.to_owned()).unwrap_err();
+            assert!(matches!(refused, InvalidSource::Unknown { .. }), "{id}: {refused}");
+        }
+    }
+}

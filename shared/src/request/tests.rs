@@ -1,0 +1,134 @@
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use super::*;
+
+fn fields(json: Value) -> Fields {
+    serde_json::from_value(json).unwrap()
+}
+
+fn parse(json: Value) -> Result<NewBenchmark, Vec<FieldError>> {
+    NewBenchmark::parse(&fields(json), &Defaults::default(), valid(7))
+}
+
+fn refusals(json: Value) -> Vec<String> {
+    parse(json).unwrap_err().into_iter().map(|error| error.detail).collect()
+}
+
+#[test]
+fn a_url_alone_gets_the_original_defaults() {
+    let new = parse(json!({"url": "http://llm.example"})).unwrap();
+    let Load::ClosedLoop(load) = &new.spec.load;
+    assert_eq!((load.users.get(), load.spawn_rate.get(), load.duration_s.get()), (100, 100, 60));
+    assert_eq!(new.spec.output.max_tokens.get(), 128);
+    assert_eq!(new.spec.output.min_tokens.get(), 20);
+    assert_eq!(new.spec.seed.get(), 7);
+    assert!(new.api_key.is_none());
+}
+
+#[test]
+fn without_a_url_and_without_a_default_nothing_is_asked_for() {
+    assert_eq!(refusals(json!({"user": 1})), ["url is required: the target's base URL"]);
+    assert_eq!(refusals(json!({"url": ""})), ["url is required: the target's base URL"]);
+    let defaults = Defaults {
+        url: Some("http://x.example".to_owned().try_into().unwrap()),
+        ..Default::default()
+    };
+    let new = NewBenchmark::parse(&Fields::new(), &defaults, valid(1)).unwrap();
+    assert_eq!(new.spec.url.given(), "http://x.example");
+}
+
+#[test]
+fn texts_and_numbers_are_the_same_request() {
+    let as_text =
+        parse(json!({"url": "http://x.example", "user": "8", "favorite": "true", "grace": "1.5"}));
+    let as_json =
+        parse(json!({"url": "http://x.example", "user": 8, "favorite": true, "grace": 1.5}));
+    let (as_text, as_json) = (as_text.unwrap(), as_json.unwrap());
+    assert_eq!(as_text.spec, as_json.spec);
+    assert!(as_text.favorite && as_json.favorite);
+}
+
+#[test]
+fn every_number_out_of_its_limits_is_named_with_the_limit() {
+    for (name, value, said) in [
+        ("user", json!(0), "user must be between 1 and 10000, not 0"),
+        ("user", json!(-1), "user must be between 1 and 10000, not -1"),
+        ("user", json!("-1"), "user must be between 1 and 10000, not -1"),
+        ("user", json!(10_001), "user must be between 1 and 10000, not 10001"),
+        ("user", json!(1e30), "user must be between 1 and 10000, not 1e+30"),
+        (
+            "user",
+            json!("99999999999999999999"),
+            "user must be between 1 and 10000, not 99999999999999999999",
+        ),
+        ("user", json!(1.5), "user must be between 1 and 10000, not 1.5"),
+        ("user", json!("many"), "user must be a whole number between 1 and 10000, not `many`"),
+        ("user", json!([1]), "user must be a whole number between 1 and 10000, not `[1]`"),
+        ("user", json!(""), "user must be a whole number between 1 and 10000, not ``"),
+        ("spawnrate", json!(0), "spawnrate must be between 1 and 10000, not 0"),
+        ("duration", json!(3601), "duration must be between 1 and 3600, not 3601"),
+        ("grace", json!("NaN"), "grace must be between 0 and 600, not NaN"),
+        ("timeout_idle", json!(0), "timeout_idle must be between 0.1 and 3600, not 0"),
+        ("favorite", json!("maybe"), "favorite must be true or false, not `maybe`"),
+    ] {
+        assert_eq!(refusals(json!({"url": "http://x.example", name: value})), [said]);
+    }
+}
+
+#[test]
+fn all_errors_are_told_at_once_and_unknown_fields_are_named() {
+    let said = refusals(json!({"users": 1, "colour": "red", "user": 0}));
+    assert_eq!(
+        said,
+        [
+            "colour is no known field",
+            "users is no known field; did you mean user?",
+            "url is required: the target's base URL",
+            "user must be between 1 and 10000, not 0",
+        ]
+    );
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_refused() {
+    let said = refusals(
+        json!({"url": "http://x.example", "min_tokens": 9, "max_tokens": 8, "wait_min": 2, "wait_max": 1}),
+    );
+    assert_eq!(
+        said,
+        [
+            "min_tokens must be at most max_tokens, but 9 > 8",
+            "wait_min must be at most wait_max, but 2 > 1",
+        ]
+    );
+    let short = parse(json!({"url": "http://x.example", "max_tokens": 5})).unwrap();
+    assert_eq!(short.spec.output.min_tokens.get(), 5);
+}
+
+#[test]
+fn a_key_is_read_and_never_shown() {
+    let new = parse(json!({"url": "http://x.example", "api_key": "sk-canary"})).unwrap();
+    assert_eq!(new.api_key.as_ref().unwrap().expose_secret(), "sk-canary");
+    assert!(!format!("{new:?}").contains("canary"));
+    let said = refusals(json!({"url": "http://x.example", "api_key": "canary with spaces"}));
+    assert_eq!(said, ["api_key must be visible ASCII without spaces"]);
+}
+
+#[test]
+fn a_spec_survives_the_database() {
+    let spec =
+        parse(json!({"url": "http://x.example/v1", "tokenizer": "t/tokenizer.json"})).unwrap().spec;
+    let stored = serde_json::to_string(&spec).unwrap();
+    assert_eq!(serde_json::from_str::<BenchmarkSpec>(&stored).unwrap(), spec);
+}
+
+#[test]
+fn an_edit_takes_notes_and_the_mark_and_nothing_else() {
+    let edit = Edit::parse(&fields(json!({"favorite": "true"}))).unwrap();
+    assert_eq!((edit.favorite, edit.notes), (Some(true), None));
+    let cleared = Edit::parse(&fields(json!({"notes": ""}))).unwrap();
+    assert_eq!(cleared.notes.as_deref(), Some(""));
+    let refused = Edit::parse(&fields(json!({"fence": 3}))).unwrap_err();
+    assert_eq!(refused[0].detail, "fence is no field of a benchmark that can be edited");
+}

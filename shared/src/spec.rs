@@ -1,0 +1,90 @@
+//! Everything that decides what a run does. The same spec, the same load.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Load, ModelName, PromptSource, TargetUrl, TokenizerSource};
+
+bounded! {
+    /// Tokens that an answer may have at most.
+    MaxTokens(u32) in 1..=32_768, "max_tokens"
+}
+bounded! {
+    /// Tokens that an answer must have at least, where the target can be told so.
+    MinTokens(u32) in 0..=32_768, "min_tokens"
+}
+bounded! {
+    /// Sampling temperature.
+    Temperature(f64) in 0.0..=2.0, "temperature"
+}
+bounded! {
+    /// Nucleus sampling mass.
+    TopP(f64) in 0.0..=1.0, "top_p"
+}
+bounded! {
+    /// Seconds after which a request is given up.
+    TimeoutS(f64) in 0.1..=3_600.0, "timeout"
+}
+bounded! {
+    /// What all chance in a run derives from; up to 2^53 - 1, so that every JSON reader keeps it.
+    Seed(u64) in 0..=9_007_199_254_740_991, "seed"
+}
+
+/// One benchmark, whole and valid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(poem_openapi::Object))]
+pub struct BenchmarkSpec {
+    /// The server under test.
+    pub url: TargetUrl,
+    /// The model to ask for; none: the first that the target lists.
+    pub model: Option<ModelName>,
+    /// When requests are sent.
+    pub load: Load,
+    /// Where prompts come from.
+    pub dataset: PromptSource,
+    /// What counts tokens beside the server; none: the server alone.
+    pub tokenizer: Option<TokenizerSource>,
+    /// How long answers are.
+    pub output: Output,
+    /// How answers are drawn.
+    pub sampling: Sampling,
+    /// When a request is given up.
+    pub timeouts: Timeouts,
+    /// What prompts and waits derive from.
+    pub seed: Seed,
+}
+
+/// How long answers are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(poem_openapi::Object))]
+pub struct Output {
+    /// Most tokens of an answer.
+    pub max_tokens: MaxTokens,
+    /// Fewest tokens of an answer, where the target takes `min_tokens`.
+    pub min_tokens: MinTokens,
+    /// Ask for exactly `max_tokens`: the end token is ignored where the target takes `ignore_eos`.
+    pub ignore_eos: bool,
+}
+
+/// How answers are drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(poem_openapi::Object))]
+pub struct Sampling {
+    /// Sampling temperature.
+    pub temperature: Temperature,
+    /// Nucleus sampling mass.
+    pub top_p: TopP,
+}
+
+/// When a request is given up, each with its own failure class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(poem_openapi::Object))]
+pub struct Timeouts {
+    /// Seconds until the connection must stand (`timeout_connect`).
+    pub connect_s: TimeoutS,
+    /// Seconds from sending to the first token (`timeout_first_token`).
+    pub first_token_s: TimeoutS,
+    /// Seconds without a byte once tokens flow (`timeout_idle`).
+    pub idle_s: TimeoutS,
+    /// Seconds for the whole request (`timeout_total`).
+    pub total_s: TimeoutS,
+}
