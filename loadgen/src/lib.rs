@@ -1,1 +1,19 @@
-//! loadgen
+//! The instrument: makes load, measures, computes.
+//!
+//! [`prepare`] does whatever can fail before the first request; [`Prepared::run`] drives the load
+//! and gives the figures. Knows no database, no queue and no HTTP API, so that figures cannot
+//! depend on our storage and the command line gets the instrument whole.
+
+mod answer;
+mod arrival;
+mod engine;
+mod exchange;
+mod failure;
+mod metrics;
+mod prompt;
+mod sample;
+
+pub use engine::{
+    Control, Outcome, PrepareError, Prepared, Settings, Snapshot, prepare, socket_capacity,
+};
+pub use prompt::Hub;

@@ -1,1 +1,30 @@
-//! migration
+//! The tables' history, for SQLite and PostgreSQL (14 or newer) alike.
+//!
+//! It imports nothing of ours: entities and the contract change, history does not. Times are unix
+//! milliseconds by the database's clock and end in `_ms`.
+
+#![expect(
+    elided_lifetimes_in_paths,
+    reason = "async-trait wants the trait's signature to the letter, which elides one"
+)]
+
+pub use sea_orm_migration::{MigratorTrait, SchemaManager};
+
+use sea_orm_migration::{MigrationTrait, async_trait::async_trait};
+
+mod m20261124_000001_tables;
+mod m20261124_000002_triggers;
+
+/// Every migration, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261124_000001_tables::Migration),
+            Box::new(m20261124_000002_triggers::Migration),
+        ]
+    }
+}

@@ -1,1 +1,104 @@
-//! runner
+//! The worker: waits for a ticket, claims a benchmark, drives it, stores what came of it.
+//!
+//! A ticket only says "look for work"; the truth is the benchmark's row, claimed by
+//! compare-and-set. The run lives in a task of its own, so that nothing that happens to the queue
+//! can drop it, and the load on threads of its own, so that nothing here can disturb it.
+
+mod ending;
+mod job;
+mod lease;
+mod observer;
+mod registry;
+mod settings;
+
+use std::{path::Path, time::Duration};
+
+use daemon::causes;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+
+pub use self::settings::Settings;
+use self::{job::Desk, registry::Registry};
+
+/// Between two looks at whether the database has been set up.
+const LOOK_FOR_SCHEMA_EVERY: Duration = Duration::from_millis(500);
+/// Between two tries to get the queue back.
+const RETRY_QUEUE_AFTER: Duration = Duration::from_secs(1);
+
+/// Works off benchmarks until `shutdown`; then the run under way is stopped, stored with what it
+/// measured, and only then this returns. Data sets and tokenizers lie under `data_dir`.
+///
+/// # Errors
+///
+/// When this runner cannot be made known to the database.
+pub async fn run(
+    settings: Settings,
+    store: Store,
+    data_dir: &Path,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    if !wait_for_schema(&store, &shutdown).await {
+        return Ok(());
+    }
+    let registry = Registry::enter(&settings, store.clone()).await?;
+    tracing::info!(runner = %registry.id(), name = registry.name(), "runner is ready");
+    let housekeeping = tokio::spawn(housekeeping(store.clone(), shutdown.clone()));
+    let beats = tokio::spawn(registry.clone().beat_until(shutdown.clone()));
+    let desk = Desk::new(&settings, store.clone(), data_dir, &registry, shutdown.clone())?;
+
+    while !shutdown.is_cancelled() {
+        let look = {
+            let desk = desk.clone();
+            move || desk.clone().look()
+        };
+        let worked = store.work(registry.id(), look, shutdown.clone());
+        tokio::select! {
+            // The worker loop is dropped, not drained: a run under way is not its concern.
+            () = shutdown.cancelled() => break,
+            outcome = worked => if let Err(error) = outcome {
+                tracing::warn!(error = %causes(&error), "the queue is out of reach; trying again");
+            },
+        }
+        tokio::time::sleep(RETRY_QUEUE_AFTER).await;
+    }
+    desk.close().await;
+    let _ = tokio::join!(housekeeping, beats);
+    registry.leave().await;
+    tracing::info!("runner has stopped");
+    Ok(())
+}
+
+async fn wait_for_schema(store: &Store, shutdown: &CancellationToken) -> bool {
+    let mut told = false;
+    while let Err(error) = store.ready().await {
+        if !told {
+            tracing::info!(error = %causes(&error), "waiting for the database; `api` or `llm-bench migrate` sets it up");
+            told = true;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return false,
+            () = tokio::time::sleep(LOOK_FOR_SCHEMA_EVERY) => {}
+        }
+    }
+    true
+}
+
+/// Finds what others left behind: lost runs, lost tickets.
+async fn housekeeping(store: Store, shutdown: CancellationToken) {
+    let every = lease::sweep_interval(store.lease());
+    while !pause(every, &shutdown).await {
+        match store.sweep().await {
+            Ok(swept) if !swept.is_empty() => tracing::info!(?swept, "swept"),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = %causes(&error), "cannot sweep"),
+        }
+    }
+}
+
+/// Waits; true when `shutdown` came first.
+async fn pause(time: Duration, shutdown: &CancellationToken) -> bool {
+    tokio::select! {
+        () = shutdown.cancelled() => true,
+        () = tokio::time::sleep(time) => false,
+    }
+}

@@ -1,1 +1,143 @@
-//! store
+//! The database and the queue: the only crate that talks to either.
+//!
+//! The truth about a benchmark is its row. It is claimed by compare-and-set with a fence number,
+//! held by a lease that the database's clock judges, and every change of its state is written
+//! together with an event in one transaction. The queue only carries tickets, "look for work":
+//! a lost one is issued again, a stale one finds nothing. What HTTP, load or a target is, this
+//! crate does not know.
+
+mod benchmarks;
+mod clock;
+mod control;
+mod database;
+mod error;
+mod events;
+mod lease;
+mod list;
+mod queue;
+mod rows;
+mod runners;
+mod runs;
+mod settings;
+mod sweep;
+mod transition;
+mod vault;
+
+use std::sync::{Arc, Mutex, atomic::AtomicBool};
+use std::time::{Duration, Instant};
+
+use shared::BenchmarkId;
+use tokio::sync::broadcast;
+
+pub use benchmarks::Deletion;
+pub use error::StoreError;
+pub use events::Event;
+pub use lease::{Held, Renewal};
+pub use list::{Page, Sort, UnknownSort, Wanted};
+pub use runners::Registration;
+pub use runs::{Claim, Ending};
+pub use settings::DatabaseSettings;
+pub use sweep::Swept;
+pub use vault::{InvalidMasterKey, SealedKeyError, Vault};
+
+use database::Database;
+
+/// How long a runner may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// How long a claim or a renewal lasts.
+    pub ttl: Duration,
+    /// How long after its end a lease is let be.
+    pub grace: Duration,
+}
+
+impl Default for Lease {
+    fn default() -> Self {
+        Self { ttl: Duration::from_mins(1), grace: Duration::from_secs(5) }
+    }
+}
+
+impl Lease {
+    fn ttl_ms(self) -> i64 {
+        milliseconds(self.ttl)
+    }
+
+    fn grace_ms(self) -> i64 {
+        milliseconds(self.grace)
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+/// The database and the queue in it. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    database: Database,
+    vault: Vault,
+    lease: Lease,
+    /// Ids of benchmarks that this process was asked to cancel.
+    cancels: broadcast::Sender<BenchmarkId>,
+    /// Whether the schema was once seen to be complete.
+    migrated: AtomicBool,
+    pruned: Mutex<Option<Instant>>,
+}
+
+impl Store {
+    /// Opens the database that `url` names (`sqlite:path`, `postgres://…`); an SQLite file and its
+    /// folder are made where there are none.
+    pub async fn open(url: &str, vault: Vault, lease: Lease) -> Result<Self, StoreError> {
+        let inner = Inner {
+            database: Database::open(url).await?,
+            vault,
+            lease,
+            cancels: broadcast::Sender::new(256),
+            migrated: AtomicBool::new(false),
+            pruned: Mutex::new(None),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Brings the schema up to date: our tables and the queue's.
+    ///
+    /// Several processes may do so at once; it is quick when there is nothing to do.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.inner.database.migrate().await
+    }
+
+    /// Whether the database answers (within 4 s) and its schema is up to date.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        use std::sync::atomic::Ordering::Relaxed;
+
+        if self.inner.migrated.load(Relaxed) {
+            lease::in_time(clock::now(&self.inner.database.lease)).await?;
+            return Ok(());
+        }
+        if !lease::in_time(self.inner.database.is_migrated()).await? {
+            return Err(StoreError::NotMigrated);
+        }
+        self.inner.migrated.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// Host and port of the database server; none for SQLite and for sockets in the file system.
+    pub fn server(&self) -> Option<(String, u16)> {
+        self.inner.database.server.clone()
+    }
+
+    /// Whether keys of targets can be stored: a master key is set.
+    pub fn keeps_keys(&self) -> bool {
+        self.inner.vault.is_open()
+    }
+
+    /// How long a runner may be silent.
+    pub fn lease(&self) -> Lease {
+        self.inner.lease
+    }
+}

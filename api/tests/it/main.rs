@@ -1,0 +1,15 @@
+//! The API over real databases, as its clients see it.
+
+mod app;
+mod contract;
+mod following;
+mod gate;
+mod input;
+mod life;
+mod original;
+mod process;
+mod runs;
+mod schema;
+mod secrets;
+mod service;
+mod targets;

@@ -1,0 +1,7 @@
+//! `llm-bench` as a person meets it: real processes, real sockets, exit codes, what is printed.
+
+mod bench;
+mod demo;
+mod interrupts;
+mod refusals;
+mod running;

@@ -1,0 +1,17 @@
+//! The per-second rows of a run that has ended; apart, since lists of benchmarks need none of it.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "benchmark_series")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub benchmark_id: i64,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub rows: Json,
+}
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,23 @@
+//! One row for each start of a runner process.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "runner")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    pub name: String,
+    pub version: String,
+    /// `active`, `draining` or `gone`.
+    pub state: String,
+    /// Most users it takes in one run.
+    pub max_users: i32,
+    pub booted_at_ms: i64,
+    pub last_seen_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

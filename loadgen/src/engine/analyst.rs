@@ -1,0 +1,176 @@
+//! The thread that turns samples into figures, apart from the threads that make them.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+use shared::{
+    ClosedLoop, Phase, Progress, Report, Timestamp,
+    report::{Environment, StampSource},
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Live, Outcome, Prepared, Snapshot, load_thread::Crew, machine};
+use crate::{
+    metrics::{Instrument, Lag, Plan, Recorder, settle},
+    prompt::Tokenizer,
+    sample::{Micros, Sample},
+};
+
+/// How often a run tells how it goes.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How many of those words carry the figures so far.
+const FIGURES_EVERY: u32 = 2;
+/// Share of reads without a kernel stamp from which on the stamps are not called the kernel's.
+const MAX_UNSTAMPED_SHARE: f64 = 0.001;
+
+pub(super) struct Analyst {
+    recorder: Recorder,
+    tokenizer: Option<Tokenizer>,
+    environment: Environment,
+    plan: ClosedLoop,
+    crew: Crew,
+    origin: Instant,
+    started_at: Timestamp,
+    live: Arc<Live>,
+    stop: CancellationToken,
+    process_cpu_before: Option<Duration>,
+}
+
+impl Analyst {
+    pub(super) fn new(
+        prepared: &Prepared,
+        plan: &ClosedLoop,
+        crew: Crew,
+        origin: Instant,
+        started_at: Timestamp,
+        live: Arc<Live>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            recorder: Recorder::new(Plan::of(&prepared.spec)),
+            tokenizer: prepared.tokenizer.clone(),
+            environment: prepared.environment.clone(),
+            plan: plan.clone(),
+            crew,
+            origin,
+            started_at,
+            live,
+            stop,
+            process_cpu_before: machine::process_cpu(),
+        }
+    }
+
+    /// Takes samples until there can be no more, and tells about once a second.
+    pub(super) fn work(
+        mut self,
+        samples: &Receiver<Sample>,
+        snapshots: &watch::Sender<Snapshot>,
+    ) -> Outcome {
+        let mut next_word = self.origin;
+        for nth in 1_u32.. {
+            next_word += TELL_EVERY;
+            if !self.take_until(next_word, samples) {
+                break;
+            }
+            let progress = self.progress();
+            let figures = nth.is_multiple_of(FIGURES_EVERY).then(|| {
+                Arc::new((self.report(), self.recorder.series()))
+            });
+            snapshots.send_modify(|snapshot| {
+                snapshot.progress = progress;
+                if figures.is_some() {
+                    snapshot.partial = figures;
+                }
+            });
+        }
+        let progress = Progress { phase: Phase::Finalizing, ..self.progress() };
+        Outcome {
+            report: self.report_until(self.recorder.last_end_us()),
+            series: self.recorder.series(),
+            progress,
+            stopped: self.stop.is_cancelled(),
+        }
+    }
+
+    /// Takes samples until `deadline`; false when there can be no more.
+    fn take_until(&mut self, deadline: Instant, samples: &Receiver<Sample>) -> bool {
+        loop {
+            match samples.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(sample) => {
+                    let settled = settle(sample, self.tokenizer.as_ref());
+                    self.recorder.record(&settled);
+                }
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+            if Instant::now() >= deadline {
+                return true;
+            }
+        }
+    }
+
+    fn progress(&self) -> Progress {
+        let elapsed_s = self.origin.elapsed().as_secs_f64();
+        let ramp_s = f64::from(self.plan.users.get() - 1) / f64::from(self.plan.spawn_rate.get());
+        let phase = if elapsed_s >= f64::from(self.plan.duration_s.get()) || self.stop.is_cancelled() {
+            Phase::Draining
+        } else if elapsed_s < ramp_s {
+            Phase::Warmup
+        } else {
+            Phase::Measuring
+        };
+        Progress {
+            phase,
+            elapsed_s,
+            requests: self.live.ended(),
+            errors: self.live.failed(),
+            in_flight: self.live.in_flight(),
+            output_tokens: self.live.token_events(),
+        }
+    }
+
+    fn report(&self) -> Report {
+        self.report_until(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn report_until(&self, end_us: Micros) -> Report {
+        self.recorder.report(&self.instrument(), self.environment.clone(), self.started_at, end_us)
+    }
+
+    /// How the instrument itself did.
+    fn instrument(&self) -> Instrument {
+        let elapsed = self.origin.elapsed().as_secs_f64().max(1e-3);
+        let (mut loop_lag, mut stamp_lag) = (Lag::default(), Lag::default());
+        let (mut reads, mut unstamped) = (0_u64, 0_u64);
+        let mut busiest: Option<Duration> = None;
+        for duty in self.crew.each() {
+            loop_lag.merge(&duty.loop_lag);
+            stamp_lag.merge(&duty.reads.lag);
+            reads += duty.reads.reads;
+            unstamped += duty.reads.unstamped;
+            busiest = busiest.max(duty.cpu);
+        }
+        let by_kernel = reads > 0 && share(unstamped, reads) <= MAX_UNSTAMPED_SHARE;
+        let process = machine::process_cpu()
+            .zip(self.process_cpu_before)
+            .map(|(now, before)| now.saturating_sub(before).as_secs_f64());
+        Instrument {
+            stamp_source: if by_kernel { StampSource::Kernel } else { StampSource::User },
+            stamp_lag,
+            loop_lag,
+            load_thread_cpu_share: busiest.map(|cpu| cpu.as_secs_f64() / elapsed),
+            process_cpu_share: process.map(|cpu| cpu / elapsed / f64::from(machine::cores())),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share of counts")]
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole as f64
+}

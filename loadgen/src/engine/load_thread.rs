@@ -1,0 +1,164 @@
+//! One thread that drives its share of the users, and watches itself.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    time::Duration,
+};
+
+use shared::ClosedLoop;
+use target::client::Clock;
+use tokio::{
+    sync::oneshot,
+    task::LocalSet,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Live, machine, prepare::Run, user::User};
+use crate::{
+    arrival::closed_loop::{ThinkTime, dealt_to},
+    exchange::{Exchanger, ReadLag},
+    metrics::Lag,
+    sample::{Micros, Sample},
+};
+
+/// How often a load thread looks how late it is.
+const TICK: Duration = Duration::from_millis(10);
+/// Ticks between two comparisons of the clocks, and between two words to the analyst.
+const TICKS_A_ROUND: u32 = 25;
+
+/// What load threads tell of themselves.
+pub(super) struct Crew(Vec<Arc<Mutex<Duty>>>);
+
+/// What one load thread tells of itself.
+#[derive(Default)]
+pub(super) struct Duty {
+    /// How late its timer was.
+    pub(super) loop_lag: Lag,
+    /// How late it took up what had arrived.
+    pub(super) reads: ReadLag,
+    /// CPU time it has used since its start.
+    pub(super) cpu: Option<Duration>,
+}
+
+impl Crew {
+    pub(super) fn new(threads: u32) -> Self {
+        Self((0..threads).map(|_| Arc::default()).collect())
+    }
+
+    pub(super) fn duty(&self, index: u32) -> Arc<Mutex<Duty>> {
+        Arc::clone(&self.0[index as usize])
+    }
+
+    pub(super) fn each(&self) -> impl Iterator<Item = MutexGuard<'_, Duty>> {
+        self.0.iter().map(|duty| duty.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A load thread before its start.
+pub(super) struct LoadThread {
+    pub(super) index: u32,
+    pub(super) threads: u32,
+    pub(super) plan: ClosedLoop,
+    pub(super) run: Arc<Run>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) origin: Instant,
+    pub(super) live: Arc<Live>,
+    pub(super) stop: CancellationToken,
+    pub(super) cut_off: CancellationToken,
+    pub(super) samples: mpsc::Sender<Sample>,
+    pub(super) duty: Arc<Mutex<Duty>>,
+}
+
+impl LoadThread {
+    /// Starts the thread; the receiver hears when all its users are done.
+    pub(super) fn start(self) -> oneshot::Receiver<()> {
+        let (done, is_done) = oneshot::channel();
+        std::thread::Builder::new()
+            .name(format!("load-{}", self.index))
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let runtime = runtime.expect("the system gives a runtime its files");
+                LocalSet::new().block_on(&runtime, self.drive());
+                let _ = done.send(());
+            })
+            .expect("the system starts a thread");
+        is_done
+    }
+
+    async fn drive(self) {
+        let exchanger = Rc::new(Exchanger {
+            client: Arc::clone(&self.run.client),
+            clock: Arc::clone(&self.clock),
+            limits: self.run.limits,
+            keep_text: self.run.keep_text,
+            max_tokens: self.run.max_tokens,
+            live: Arc::clone(&self.live),
+            reads: RefCell::default(),
+        });
+        let watch = tokio::task::spawn_local(watch(
+            self.origin,
+            Arc::clone(&self.clock),
+            Rc::clone(&exchanger),
+            Arc::clone(&self.duty),
+        ));
+        let think = ThinkTime::of(&self.plan);
+        let users: Vec<_> = dealt_to(self.index, self.threads, self.plan.users.get())
+            .map(|index| {
+                tokio::task::spawn_local(
+                    User {
+                        index,
+                        spawn_rate: self.plan.spawn_rate.get(),
+                        think,
+                        sending_us: Micros::from(self.plan.duration_s.get()) * 1_000_000,
+                        origin: self.origin,
+                        run: Arc::clone(&self.run),
+                        exchanger: Rc::clone(&exchanger),
+                        stop: self.stop.clone(),
+                        cut_off: self.cut_off.clone(),
+                        samples: self.samples.clone(),
+                    }
+                    .live(),
+                )
+            })
+            .collect();
+        for user in users {
+            if let Err(panicked) = user.await {
+                tracing::error!(%panicked, "a virtual user ended early");
+            }
+        }
+        watch.abort();
+        report(&exchanger, &mut Lag::default(), &self.duty);
+    }
+}
+
+/// Measures by how much this thread's timer is late, keeps the clocks together, and tells.
+async fn watch(
+    origin: Instant,
+    clock: Arc<Clock>,
+    exchanger: Rc<Exchanger>,
+    duty: Arc<Mutex<Duty>>,
+) {
+    let mut ticks = interval_at(origin, TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut lag = Lag::default();
+    for nth in 1_u32.. {
+        let due = ticks.tick().await;
+        lag.record_us(u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX));
+        if nth.is_multiple_of(TICKS_A_ROUND) {
+            clock.align();
+            report(&exchanger, &mut lag, &duty);
+        }
+    }
+}
+
+/// Hands over what has been noted since the last time.
+fn report(exchanger: &Exchanger, loop_lag: &mut Lag, duty: &Mutex<Duty>) {
+    let reads = std::mem::take(&mut *exchanger.reads.borrow_mut());
+    let mut duty = duty.lock().unwrap_or_else(PoisonError::into_inner);
+    duty.loop_lag.merge(&std::mem::take(loop_lag));
+    duty.reads.merge(&reads);
+    duty.cpu = machine::thread_cpu();
+}

@@ -1,0 +1,145 @@
+//! Starts load, bounds it, ends it.
+//!
+//! The only place that spawns. Load runs on threads of its own, each with a runtime that does
+//! nothing else; a further thread, the analyst, counts tokens and makes the figures. Whoever calls
+//! [`Prepared::run`] may sit on any runtime: what happens there does not touch the measurement.
+
+mod analyst;
+mod live;
+mod load_thread;
+mod machine;
+mod prepare;
+mod user;
+
+use std::{
+    sync::{Arc, mpsc},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use shared::{Load, Progress, Reason, ReasonCode, Report, SecondRow, Timestamp};
+use target::client::Clock;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::live::Live;
+pub use self::machine::socket_capacity;
+pub use self::prepare::{PrepareError, Prepared, Settings, prepare};
+use self::{
+    analyst::Analyst,
+    load_thread::{Crew, LoadThread},
+};
+
+/// Between the threads' start and the first request, so that all of them are ready.
+const RUN_UP: Duration = Duration::from_millis(30);
+
+/// How a caller watches and stops a run.
+pub struct Control {
+    /// Cancelled: no further request leaves, open ones are cut off, the figures so far are kept.
+    pub stop: CancellationToken,
+    /// Where the run tells how it goes, about once a second.
+    pub snapshots: watch::Sender<Snapshot>,
+}
+
+/// A run while it runs.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// How it goes.
+    pub progress: Progress,
+    /// The figures so far; none before the first.
+    pub partial: Option<Arc<(Report, Vec<SecondRow>)>>,
+}
+
+/// A run that is over.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The figures.
+    pub report: Report,
+    /// One row a second.
+    pub series: Vec<SecondRow>,
+    /// The last word on how it went.
+    pub progress: Progress,
+    /// Whether it was stopped before its time.
+    pub stopped: bool,
+}
+
+impl Outcome {
+    /// Why this run is a failure, if it is one: not a single request was answered.
+    pub fn failure(&self) -> Option<Reason> {
+        let requests = &self.report.requests;
+        if self.stopped || requests.completed > 0 {
+            return None;
+        }
+        let detail = match self.report.failures.first() {
+            Some(most) => format!(
+                "none of {} requests was answered; {} of {} failures are `{}`: {}",
+                requests.started, most.count, requests.failed, most.class, most.sample
+            ),
+            None => format!(
+                "none of {} requests was over when the run ended; allow more duration or grace",
+                requests.started
+            ),
+        };
+        Some(Reason::new(ReasonCode::AllRequestsFailed, detail))
+    }
+}
+
+impl Prepared {
+    /// Drives the load to its end, or until it is stopped.
+    pub async fn run(self, control: Control) -> Outcome {
+        let Control { stop, snapshots } = control;
+        let Load::ClosedLoop(plan) = &self.spec.load;
+        let sending = Duration::from_secs(u64::from(plan.duration_s.get()));
+        let most = sending + Duration::from_secs_f64(plan.grace_s.get());
+
+        let origin = Instant::now() + RUN_UP;
+        let started_at = now_plus(RUN_UP);
+        let live = Arc::new(Live::default());
+        let cut_off = CancellationToken::new();
+        let (samples, incoming) = mpsc::channel();
+        let crew = Crew::new(self.load_threads);
+        let threads: Vec<oneshot::Receiver<()>> = (0..self.load_threads)
+            .map(|index| {
+                LoadThread {
+                    index,
+                    threads: self.load_threads,
+                    plan: plan.clone(),
+                    run: Arc::clone(&self.run),
+                    clock: Arc::new(Clock::starting_at(origin)),
+                    origin: origin.into(),
+                    live: Arc::clone(&live),
+                    stop: stop.clone(),
+                    cut_off: cut_off.clone(),
+                    samples: samples.clone(),
+                    duty: crew.duty(index),
+                }
+                .start()
+            })
+            .collect();
+        drop(samples);
+        let (done, outcome) = oneshot::channel();
+        let analyst = Analyst::new(&self, plan, crew, origin, started_at, live, stop.clone());
+        std::thread::Builder::new()
+            .name("analyst".to_owned())
+            .spawn(move || {
+                let _ = done.send(analyst.work(&incoming, &snapshots));
+            })
+            .expect("the system starts a thread");
+
+        let all_done = async {
+            for thread in threads {
+                let _ = thread.await;
+            }
+        };
+        tokio::select! {
+            () = all_done => {}
+            () = stop.cancelled() => cut_off.cancel(),
+            () = tokio::time::sleep_until((origin + most).into()) => cut_off.cancel(),
+        }
+        outcome.await.expect("the analyst ends after the load threads")
+    }
+}
+
+fn now_plus(ahead: Duration) -> Timestamp {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + ahead;
+    Timestamp::from_unix_ms(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,181 @@
+//! Everything that can go wrong before the first request, does so here.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use shared::{BenchmarkSpec, Reason, ReasonCode, report::{Environment, TargetEnvironment}};
+use target::{
+    Control, Egress, ResolveFailure,
+    client::{Client, ClientError},
+    probe::{Capabilities, ProbeFailure, probe},
+    request::ChatRequest,
+};
+
+use super::machine;
+use crate::{
+    exchange::Limits,
+    prompt::{Hub, PromptError, Prompts, Tokenizer, TokenizerError},
+};
+
+/// What a runner brings along, the same for all its runs.
+#[derive(Clone)]
+pub struct Settings {
+    /// Which addresses may be reached.
+    pub egress: Egress,
+    /// Where local data sets and tokenizers lie, and what the hub gave is kept.
+    pub data_dir: PathBuf,
+    /// The Hugging Face hub.
+    pub hub: Hub,
+    /// Threads that drive load; none: one for each core but one.
+    pub load_threads: Option<u32>,
+    /// What the runner is called in reports; empty outside a service.
+    pub runner: String,
+}
+
+/// Why a run could not begin. No load was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// More users than this process can have sockets.
+    #[error("{users} users need as many sockets, but this runner's limit of open files leaves {capacity}; raise `ulimit -n`")]
+    TooManyUsers {
+        /// Users asked for.
+        users: u32,
+        /// Sockets there can be.
+        capacity: u64,
+    },
+    /// The prompts could not be loaded.
+    #[error(transparent)]
+    Prompts(#[from] PromptError),
+    /// The tokenizer could not be loaded.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The target cannot be used.
+    #[error(transparent)]
+    Probe(#[from] ProbeFailure),
+    /// There can be no connection to the target.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+impl PrepareError {
+    /// The reason a client reads.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::TooManyUsers { .. } => Reason::new(ReasonCode::CapacityExceeded, self.to_string()),
+            Self::Prompts(error) => error.reason(),
+            Self::Tokenizer(error) => error.reason(),
+            Self::Probe(failure) => failure.reason(),
+            Self::Client(ClientError::Resolve(ResolveFailure::Blocked(_))) => {
+                Reason::new(ReasonCode::PolicyBlocked, self.to_string())
+            }
+            Self::Client(_) => Reason::new(ReasonCode::TargetUnreachable, self.to_string()),
+        }
+    }
+}
+
+/// A run that can begin at once.
+pub struct Prepared {
+    pub(crate) spec: BenchmarkSpec,
+    pub(crate) run: Arc<Run>,
+    pub(crate) tokenizer: Option<Tokenizer>,
+    pub(crate) environment: Environment,
+    pub(crate) load_threads: u32,
+}
+
+/// What all load threads of a run share.
+pub(crate) struct Run {
+    pub(crate) client: Arc<Client>,
+    pub(crate) request: ChatRequest,
+    pub(crate) prompts: Prompts,
+    pub(crate) limits: Limits,
+    pub(crate) seed: u64,
+    pub(crate) max_tokens: u32,
+    pub(crate) keep_text: bool,
+}
+
+/// Loads what the run needs and asks the target what it can do. Sends the target a handful of
+/// small requests, no load.
+pub async fn prepare(
+    spec: BenchmarkSpec,
+    key: Option<SecretString>,
+    settings: &Settings,
+) -> Result<Prepared, PrepareError> {
+    let users = spec.load.peak_users().get();
+    let capacity = machine::socket_capacity();
+    if u64::from(users) > capacity {
+        return Err(PrepareError::TooManyUsers { users, capacity });
+    }
+    let prompts = Prompts::load(&spec.dataset, &settings.data_dir, &settings.hub).await?;
+    let tokenizer = match &spec.tokenizer {
+        Some(source) => Some(Tokenizer::load(source, &settings.data_dir, &settings.hub).await?),
+        None => None,
+    };
+    let control =
+        Control::new(&settings.egress, &spec.url, key.as_ref()).map_err(ProbeFailure::from)?;
+    let capabilities = probe(&control, &spec).await?;
+    let connect_timeout = Duration::from_secs_f64(spec.timeouts.connect_s.get());
+    let client =
+        Client::new(&spec.url, key.as_ref(), settings.egress.clone(), connect_timeout).await?;
+
+    let spare = machine::cores().saturating_sub(1).max(1);
+    let load_threads = settings.load_threads.unwrap_or(spare).clamp(1, users);
+    let run = Run {
+        client: Arc::new(client),
+        request: ChatRequest::new(&spec.output, &spec.sampling, &capabilities),
+        prompts,
+        limits: Limits::from(&spec.timeouts),
+        seed: spec.seed.get(),
+        max_tokens: spec.output.max_tokens.get(),
+        keep_text: tokenizer.is_some(),
+    };
+    let environment = environment(&spec, capabilities, &settings.runner, load_threads);
+    Ok(Prepared { spec, run: Arc::new(run), tokenizer, environment, load_threads })
+}
+
+impl Prepared {
+    /// The model that will be asked.
+    pub fn model(&self) -> &str {
+        &self.environment.target.model
+    }
+}
+
+fn environment(
+    spec: &BenchmarkSpec,
+    capabilities: Capabilities,
+    runner: &str,
+    load_threads: u32,
+) -> Environment {
+    let (host, kernel) = machine::host_and_kernel();
+    Environment {
+        runner: runner.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host,
+        cpus: machine::cores(),
+        kernel,
+        load_threads,
+        target: TargetEnvironment {
+            server: capabilities.server,
+            system_fingerprint: capabilities.system_fingerprint,
+            model: capabilities.model,
+            stream_usage: capabilities.stream_usage,
+            ignore_eos: capabilities.ignore_eos,
+            min_tokens: capabilities.min_tokens,
+        },
+        spec_hash: spec_hash(spec),
+        seed: spec.seed.get(),
+    }
+}
+
+/// Equal for equal specs, however the seed was drawn.
+fn spec_hash(spec: &BenchmarkSpec) -> String {
+    use sha2::{Digest, Sha256};
+    let json = serde_json::to_value(spec)
+        .map(|mut spec| {
+            if let Some(fields) = spec.as_object_mut() {
+                fields.remove("seed");
+            }
+            spec.to_string()
+        })
+        .unwrap_or_default();
+    Sha256::digest(json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,354 @@
+//! One request and its answer, over one connection.
+//!
+//! Knows timeouts and failure classes; knows nothing of when requests are due or of figures.
+
+use std::{
+    cell::RefCell,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use shared::Timeouts;
+use target::{
+    client::{Client, Clock, ConnectFailure, Connection, Head, LastRead},
+    excerpt,
+};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{
+    answer::Answer,
+    engine::Live,
+    failure::RequestFailure,
+    metrics::Lag,
+    sample::{ConnectionUse, Micros, Outcome, Sample},
+};
+
+/// How long a server may keep the stream open after `[DONE]`.
+const CLOSING_TIME: Duration = Duration::from_secs(1);
+
+/// What all exchanges of a load thread share.
+pub(crate) struct Exchanger {
+    pub(crate) client: Arc<Client>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) keep_text: bool,
+    pub(crate) max_tokens: u32,
+    pub(crate) live: Arc<Live>,
+    pub(crate) reads: RefCell<ReadLag>,
+}
+
+/// How late this thread takes up what has arrived.
+#[derive(Default)]
+pub(crate) struct ReadLag {
+    pub(crate) lag: Lag,
+    pub(crate) reads: u64,
+    /// Reads for which the kernel gave no stamp.
+    pub(crate) unstamped: u64,
+}
+
+impl ReadLag {
+    fn note(&mut self, read: &LastRead) {
+        self.reads += 1;
+        match read.waited_ns {
+            Some(ns) => self.lag.record_us(ns / 1_000),
+            None => self.unstamped += 1,
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.lag.merge(&other.lag);
+        self.reads += other.reads;
+        self.unstamped += other.unstamped;
+    }
+}
+
+/// When a request is given up.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    first_token: Duration,
+    idle: Duration,
+    total: Duration,
+}
+
+impl From<&Timeouts> for Limits {
+    fn from(timeouts: &Timeouts) -> Self {
+        Self {
+            first_token: Duration::from_secs_f64(timeouts.first_token_s.get()),
+            idle: Duration::from_secs_f64(timeouts.idle_s.get()),
+            total: Duration::from_secs_f64(timeouts.total_s.get()),
+        }
+    }
+}
+
+/// One request on its way: what is known of it when it is over, or cut off.
+pub(crate) struct Attempt {
+    intended_us: Micros,
+    picked_up_us: Micros,
+    sent_us: Option<Micros>,
+    headers_us: Option<Micros>,
+    connection: Option<ConnectionUse>,
+    last_read: u64,
+    answer: Answer,
+}
+
+impl Attempt {
+    pub(crate) fn new(intended_us: Micros, exchanger: &Exchanger) -> Self {
+        Self {
+            intended_us,
+            picked_up_us: exchanger.now_us(),
+            sent_us: None,
+            headers_us: None,
+            connection: None,
+            last_read: 0,
+            answer: Answer::new(exchanger.max_tokens, exchanger.keep_text),
+        }
+    }
+
+    /// The request as it is handed to the metrics.
+    pub(crate) fn into_sample(self, prompt: String, outcome: Outcome, exchanger: &Exchanger) -> Sample {
+        let Self { intended_us, picked_up_us, sent_us, headers_us, connection, answer, .. } = self;
+        let outcome = match outcome {
+            Outcome::Failed(failure) => {
+                Outcome::Failed(failure.scrubbed(|words| exchanger.client.scrubbed(words)))
+            }
+            other => other,
+        };
+        Sample {
+            intended_us,
+            picked_up_us,
+            sent_us,
+            headers_us,
+            first_event_us: answer.first_event_us,
+            first_answer_us: answer.first_answer_us,
+            end_us: exchanger.now_us(),
+            events: answer.events,
+            text: answer.text,
+            prompt: if exchanger.keep_text { prompt } else { String::new() },
+            usage: answer.usage,
+            saw_reasoning: answer.saw_reasoning,
+            finish_reason: answer.finish_reason,
+            asked_tokens: exchanger.max_tokens,
+            connection,
+            token_reads: answer.token_reads,
+            coalesced_reads: answer.coalesced_reads,
+            outcome,
+        }
+    }
+}
+
+impl Exchanger {
+    pub(crate) fn now_us(&self) -> Micros {
+        self.clock.now_ns() / 1_000
+    }
+
+    /// Sends `body` and reads the answer into `attempt`. The connection is taken out of `kept`,
+    /// and put back if it can serve again.
+    ///
+    /// May be dropped at any await: then `attempt` holds what had come, and the connection closes.
+    pub(crate) async fn exchange(
+        &self,
+        attempt: &mut Attempt,
+        kept: &mut Option<Connection>,
+        body: Bytes,
+    ) -> Result<(), RequestFailure> {
+        let mut connection = self.connection(attempt, kept.take()).await?;
+        let mut patience = Patience::new(self.limits);
+        let mut sent =
+            patience.within(0, connection.send(&self.client, body.clone())).await?;
+        if let Err(broken) = &sent
+            && broken.unsent
+            && attempt.connection == Some(ConnectionUse::Reused)
+        {
+            // The kept connection had died before the request left: the target saw nothing of it.
+            connection = self.connection(attempt, None).await?;
+            sent = patience.within(0, connection.send(&self.client, body)).await?;
+        }
+        attempt.sent_us = connection.stamps().sent_ns().map(|ns| ns / 1_000);
+        let mut head =
+            sent.map_err(|broken| RequestFailure::BrokenBeforeAnswer(broken.to_string()))?;
+        attempt.headers_us = Some(connection.stamps().last_read().arrived_ns / 1_000);
+
+        if head.status != 200 || !may_be_event_stream(&head) {
+            return Err(self.refusal(&mut connection, head, &mut patience).await);
+        }
+        let whole = self.stream(&mut connection, &mut head, attempt, &mut patience).await?;
+        if whole && connection.is_usable().await {
+            *kept = Some(connection);
+        }
+        Ok(())
+    }
+
+    async fn connection(
+        &self,
+        attempt: &mut Attempt,
+        kept: Option<Connection>,
+    ) -> Result<Connection, RequestFailure> {
+        if let Some(mut connection) = kept
+            && connection.is_usable().await
+        {
+            attempt.connection = Some(ConnectionUse::Reused);
+            return Ok(connection);
+        }
+        let connection = self.client.connect(&self.clock).await.map_err(|failure| match failure {
+            ConnectFailure::Blocked(blocked) => RequestFailure::Blocked(blocked),
+            ConnectFailure::Tcp(error) => RequestFailure::Connect(error),
+            ConnectFailure::Tls(error) => RequestFailure::Tls(error),
+            ConnectFailure::Timeout(limit) => RequestFailure::TimeoutConnect(limit),
+        })?;
+        let connect_us = u64::try_from(connection.connect_took().as_micros()).unwrap_or(u64::MAX);
+        attempt.connection = Some(ConnectionUse::Opened { connect_us });
+        Ok(connection)
+    }
+
+    /// Reads the answer; says whether its body came to its own end, so that the connection may
+    /// serve again.
+    async fn stream(
+        &self,
+        connection: &mut Connection,
+        head: &mut Head,
+        attempt: &mut Attempt,
+        patience: &mut Patience,
+    ) -> Result<bool, RequestFailure> {
+        loop {
+            let events = attempt.answer.events.len();
+            let piece = match patience.within(events, connection.read(head)).await {
+                Ok(piece) => piece,
+                // The answer was whole; only the body's end is missing.
+                Err(_) if attempt.answer.done => {
+                    attempt.answer.end(None, self.now_us())?;
+                    return Ok(false);
+                }
+                Err(timeout) => return Err(timeout),
+            };
+            match piece {
+                Some(Ok(bytes)) => {
+                    let read = connection.stamps().last_read();
+                    if read.number != attempt.last_read {
+                        attempt.last_read = read.number;
+                        self.reads.borrow_mut().note(&read);
+                    }
+                    attempt.answer.take(&bytes, read.number, read.arrived_ns / 1_000)?;
+                    self.live.add_tokens(attempt.answer.events.len() - events);
+                    if attempt.answer.done {
+                        patience.close_soon();
+                    }
+                }
+                Some(Err(broken)) => {
+                    attempt.answer.end(Some(broken.to_string()), self.now_us())?;
+                    return Ok(false);
+                }
+                None => {
+                    attempt.answer.end(None, self.now_us())?;
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    /// What a target said instead of a stream.
+    async fn refusal(
+        &self,
+        connection: &mut Connection,
+        mut head: Head,
+        patience: &mut Patience,
+    ) -> RequestFailure {
+        let mut said = Vec::new();
+        let mut whole = false;
+        while !whole && said.len() <= excerpt::BODY_BYTES {
+            match patience.within(0, connection.read(&mut head)).await {
+                Ok(Some(Ok(bytes))) => said.extend_from_slice(&bytes),
+                Ok(None) => whole = true,
+                Ok(Some(Err(_))) | Err(_) => break,
+            }
+        }
+        let excerpt = self.client.excerpt(&said, whole);
+        if head.status == 200 {
+            let kind = head.header("content-type").unwrap_or_default();
+            RequestFailure::Malformed(format!("content-type {kind}: {excerpt}"))
+        } else {
+            let retry_after = head.header("retry-after").map(str::to_owned);
+            RequestFailure::Status { status: head.status.as_u16(), excerpt, retry_after }
+        }
+    }
+}
+
+/// Some servers name no type; one that names a page or a document means it.
+fn may_be_event_stream(head: &Head) -> bool {
+    let kind = head.header("content-type").unwrap_or_default().to_ascii_lowercase();
+    !["text/html", "application/json", "application/xml", "text/xml"]
+        .iter()
+        .any(|other| kind.starts_with(other))
+}
+
+/// How long a request is waited for. Its timer is set anew only when it has fired: a token costs
+/// one look at the clock.
+struct Patience {
+    limits: Limits,
+    began: Instant,
+    last_byte: Instant,
+    closing_at: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Patience {
+    fn new(limits: Limits) -> Self {
+        let now = Instant::now();
+        let timer = Box::pin(sleep_until(now + limits.first_token.min(limits.total)));
+        Self { limits, began: now, last_byte: now, closing_at: None, timer }
+    }
+
+    /// The server has said that it is done.
+    fn close_soon(&mut self) {
+        self.closing_at = Some(Instant::now() + CLOSING_TIME);
+    }
+
+    /// Waits for `wanted` while `events` token events have come.
+    async fn within<T>(
+        &mut self,
+        events: usize,
+        wanted: impl Future<Output = T>,
+    ) -> Result<T, RequestFailure> {
+        let mut wanted = pin!(wanted);
+        loop {
+            let deadline = self.deadline(events);
+            if deadline < self.timer.deadline() {
+                self.timer.as_mut().reset(deadline);
+            }
+            tokio::select! {
+                biased;
+                outcome = &mut wanted => {
+                    self.last_byte = Instant::now();
+                    return Ok(outcome);
+                }
+                () = &mut self.timer => {
+                    if Instant::now() >= deadline {
+                        return Err(self.timeout(events));
+                    }
+                    self.timer.as_mut().reset(deadline);
+                }
+            }
+        }
+    }
+
+    fn deadline(&self, events: usize) -> Instant {
+        let total = self.began + self.limits.total;
+        let stage = match events {
+            0 => self.began + self.limits.first_token,
+            _ => self.last_byte + self.limits.idle,
+        };
+        let deadline = total.min(stage);
+        self.closing_at.map_or(deadline, |closing| deadline.min(closing))
+    }
+
+    fn timeout(&self, events: usize) -> RequestFailure {
+        if self.began.elapsed() >= self.limits.total {
+            RequestFailure::TimeoutTotal(self.limits.total)
+        } else if events == 0 {
+            RequestFailure::TimeoutFirstToken(self.limits.first_token)
+        } else {
+            RequestFailure::TimeoutIdle { idle: self.limits.idle, events }
+        }
+    }
+}

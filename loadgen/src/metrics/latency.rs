@@ -1,0 +1,139 @@
+//! How long things took, over completed requests only.
+
+use shared::report::{Distribution, FromIntent, IntentDistribution, Latency};
+
+use super::{histogram::Histogram, ranks, settle::Settled};
+use crate::sample::{ConnectionUse, Outcome};
+
+/// Latencies and speeds of the requests so far.
+#[derive(Debug, Default)]
+pub(super) struct Latencies {
+    ttft: Histogram,
+    ttfa: Histogram,
+    ttfe: Histogram,
+    e2e: Histogram,
+    tpot: Histogram,
+    itl: Histogram,
+    /// Requests that gave ITL samples, and of them those whose raw gaps were taken.
+    itl_requests: u64,
+    itl_raw: u64,
+    icl: Histogram,
+    stall: Histogram,
+    connect: Histogram,
+    ttft_from_intent: Histogram,
+    e2e_from_intent: Histogram,
+    failed: u64,
+    token_speed: Histogram,
+    output_token_rate: Histogram,
+}
+
+impl Latencies {
+    /// Takes one request, however it ended.
+    pub(super) fn record(&mut self, settled: &Settled) {
+        if let Some(ConnectionUse::Opened { connect_us }) = settled.sample.connection {
+            self.connect.record_us(connect_us);
+        }
+        match settled.sample.outcome {
+            Outcome::Completed => self.record_completed(settled),
+            Outcome::Failed(_) => self.failed += 1,
+            Outcome::Cancelled => {}
+        }
+    }
+
+    fn record_completed(&mut self, settled: &Settled) {
+        let sample = &settled.sample;
+        let (Some(sent), Some(first), Some(last)) =
+            (sample.sent_us, sample.events.first(), sample.events.last())
+        else {
+            return;
+        };
+        let (first, last) = (first.at_us, last.at_us);
+        let e2e_us = last.saturating_sub(sent);
+        self.ttft.record_us(first.saturating_sub(sent));
+        self.e2e.record_us(e2e_us);
+        if let Some(answer) = sample.first_answer_us {
+            self.ttfa.record_us(answer.saturating_sub(sent));
+        }
+        if let Some(event) = sample.first_event_us {
+            self.ttfe.record_us(event.saturating_sub(sent));
+        }
+        self.ttft_from_intent.record_us(first.saturating_sub(sample.intended_us));
+        self.e2e_from_intent.record_us(last.saturating_sub(sample.intended_us));
+        self.output_token_rate.record_rate(settled.output_tokens, e2e_us);
+        if sample.events.len() < 2 {
+            return;
+        }
+        let after_first = settled.streamed_tokens().saturating_sub(1); // 0: neither is recorded
+        let stream_us = last.saturating_sub(first);
+        self.tpot.record_quotient(stream_us, after_first);
+        if after_first > 0 {
+            self.token_speed.record_rate(after_first, stream_us);
+        }
+        for gap_us in settled.event_gaps_us() {
+            self.icl.record_us(gap_us);
+        }
+        if let Some(longest) = settled.event_gaps_us().max() {
+            self.stall.record_us(longest);
+        }
+        self.itl_requests += 1;
+        self.itl_raw += u64::from(settled.per_event.is_none());
+        for gap in settled.token_gaps() {
+            self.itl.record_split(gap.length_us, u64::from(gap.tokens));
+        }
+    }
+
+    pub(super) fn latency(&self) -> Latency {
+        Latency {
+            ttft_ms: self.ttft.distribution(),
+            ttfa_ms: self.ttfa.distribution(),
+            ttfe_ms: self.ttfe.distribution(),
+            e2e_ms: self.e2e.distribution(),
+            tpot_ms: self.tpot.distribution(),
+            itl_ms: self.itl.distribution(),
+            itl_raw_share: share(self.itl_raw, self.itl_requests),
+            icl_ms: self.icl.distribution(),
+            stall_ms: self.stall.distribution(),
+            connect_ms: self.connect.distribution(),
+            from_intent: FromIntent {
+                ttft_ms: with_failures(&self.ttft_from_intent, self.failed),
+                e2e_ms: with_failures(&self.e2e_from_intent, self.failed),
+            },
+        }
+    }
+
+    /// 1 / TPOT, in tokens/s.
+    pub(super) fn token_speed(&self) -> Option<Distribution> {
+        self.token_speed.distribution()
+    }
+
+    /// Output tokens / E2E, in tokens/s.
+    pub(super) fn output_token_rate(&self) -> Option<Distribution> {
+        self.output_token_rate.distribution()
+    }
+}
+
+/// Percentiles over `completed` and as many infinitely late samples as requests failed.
+fn with_failures(completed: &Histogram, failed: u64) -> Option<IntentDistribution> {
+    let n = completed.n() + failed;
+    let quantile = |per_mille| {
+        let rank = ranks::rank(n, per_mille);
+        (rank <= completed.n()).then(|| completed.at_rank(rank)).flatten()
+    };
+    (n > 0).then(|| IntentDistribution {
+        n,
+        failed,
+        p50: quantile(500),
+        p90: quantile(900),
+        p95: quantile(950),
+        p99: quantile(990),
+    })
+}
+
+/// `part / whole`; none: nothing to share.
+#[expect(clippy::cast_precision_loss, reason = "a share of counts")]
+pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+//! Samples in, report out.
+//!
+//! Every figure is defined in docs/metrics.md, and each of its rows has a test here. Pure: no
+//! clock, nothing async, nothing of the network; the same samples give the same report.
+
+mod histogram;
+mod latency;
+mod ranks;
+mod recorder;
+mod report;
+#[cfg(test)]
+mod samples;
+mod series;
+mod settle;
+mod sketch;
+mod tally;
+mod throughput;
+mod token_sums;
+pub mod validity;
+mod window;
+
+pub use histogram::Lag;
+pub use recorder::{Instrument, Plan, Recorder};
+pub use settle::settle;

@@ -1,0 +1,155 @@
+//! Every figure of a run, kept up to date request by request.
+
+use shared::{
+    BenchmarkSpec, Load, Report, SecondRow, Timestamp,
+    report::{Environment, StampSource},
+};
+
+use super::{
+    histogram::{Histogram, Lag},
+    latency::Latencies,
+    report,
+    series::Series,
+    settle::Settled,
+    tally::Tally,
+    token_sums::TokenSums,
+    window::InFlight,
+};
+use crate::{
+    arrival::{ThinkTime, start_us},
+    sample::{ConnectionUse, Micros, Outcome, Sample},
+};
+
+/// What the load was meant to be: the figures that depend on it are judged by this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Virtual users.
+    pub users: u32,
+    /// Users started a second.
+    pub spawn_rate: u32,
+    /// Seconds in which requests are sent.
+    pub duration_s: u32,
+    /// Whether users wait between an answer and their next request.
+    pub think_time: bool,
+    /// Whether each answer is asked to reach its longest length.
+    pub ignore_eos: bool,
+}
+
+impl Plan {
+    /// The plan of `spec`.
+    pub fn of(spec: &BenchmarkSpec) -> Self {
+        let Load::ClosedLoop(load) = &spec.load;
+        Self {
+            users: load.users.get(),
+            spawn_rate: load.spawn_rate.get(),
+            duration_s: load.duration_s.get(),
+            think_time: !ThinkTime::of(load).is_zero(),
+            ignore_eos: spec.output.ignore_eos,
+        }
+    }
+
+    /// From the first user's start to the last's.
+    pub fn warmup_us(&self) -> Micros {
+        start_us(self.users.saturating_sub(1), self.spawn_rate)
+    }
+}
+
+/// What the load threads know of themselves.
+#[derive(Clone, Debug)]
+pub struct Instrument {
+    /// Who took the receive stamps; `User` if any stream had none of the kernel's.
+    pub stamp_source: StampSource,
+    /// From the kernel's stamp to this process's.
+    pub stamp_lag: Lag,
+    /// By how much a load thread's timer was late.
+    pub loop_lag: Lag,
+    /// Busiest load thread's CPU time / measured time.
+    pub load_thread_cpu_share: Option<f64>,
+    /// CPU time of the process / (measured time x cores).
+    pub process_cpu_share: Option<f64>,
+}
+
+/// Takes requests in any order, tells the figures at any time.
+///
+/// Its memory grows with the length of the run (some 20 KiB a second), not with its requests.
+#[derive(Debug)]
+pub struct Recorder {
+    pub(super) plan: Plan,
+    pub(super) tally: Tally,
+    pub(super) latencies: Latencies,
+    pub(super) tokens: TokenSums,
+    pub(super) series: Series,
+    pub(super) in_flight: InFlight,
+    pub(super) schedule_lag: Histogram,
+    pub(super) last_end_us: Micros,
+}
+
+impl Recorder {
+    /// An empty one.
+    pub fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            tally: Tally::default(),
+            latencies: Latencies::default(),
+            tokens: TokenSums::default(),
+            series: Series::default(),
+            in_flight: InFlight::default(),
+            schedule_lag: Histogram::new(),
+            last_end_us: 0,
+        }
+    }
+
+    /// Takes a request that is over.
+    pub fn record(&mut self, settled: &Settled) {
+        let sample = &settled.sample;
+        self.tally.record(settled);
+        self.latencies.record(settled);
+        self.series.record(settled);
+        if matches!(sample.outcome, Outcome::Completed) {
+            self.tokens.record(settled);
+        }
+        if let Some(sent_us) = sample.sent_us {
+            self.in_flight.record(sent_us, sample.end_us);
+        }
+        self.schedule_lag.record_us(schedule_lag_us(sample));
+        self.last_end_us = self.last_end_us.max(sample.end_us);
+    }
+
+    /// The figures so far.
+    ///
+    /// - `started_at`: the run's origin by the wall clock.
+    /// - `now_us`: how long the run has lasted. For the last report give
+    ///   [`last_end_us`](Self::last_end_us): measured time ends with the last request.
+    pub fn report(
+        &self,
+        instrument: &Instrument,
+        environment: Environment,
+        started_at: Timestamp,
+        now_us: Micros,
+    ) -> Report {
+        report::assemble(self, instrument, environment, started_at, now_us)
+    }
+
+    /// What happened in each second so far. Tokens of requests still open are not in it yet.
+    pub fn series(&self) -> Vec<SecondRow> {
+        self.series.rows(&self.in_flight)
+    }
+
+    /// When the last of the requests so far ended.
+    pub fn last_end_us(&self) -> Micros {
+        self.last_end_us
+    }
+}
+
+/// From due to sent, as far as it is this client's doing: where a connection had to be opened, to
+/// the moment the request was taken up, for DNS, TCP and TLS are not.
+fn schedule_lag_us(sample: &Sample) -> Micros {
+    let began = match (sample.connection, sample.sent_us) {
+        (Some(ConnectionUse::Reused), Some(sent_us)) => sent_us,
+        _ => sample.picked_up_us,
+    };
+    began.saturating_sub(sample.intended_us)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! The figures put together into the report.
+
+use shared::{
+    Report, Timestamp,
+    report::{Concurrency, Environment, Validity, Window},
+};
+
+use super::{
+    recorder::{Instrument, Recorder},
+    throughput::throughput,
+    validity::{Evidence, judge},
+    window::Steady,
+};
+use crate::sample::Micros;
+
+pub(super) fn assemble(
+    recorder: &Recorder,
+    instrument: &Instrument,
+    environment: Environment,
+    started_at: Timestamp,
+    now_us: Micros,
+) -> Report {
+    let plan = &recorder.plan;
+    let measured_us = recorder.last_end_us.max(now_us);
+    let steady = if plan.think_time {
+        Steady::by_plan(plan.warmup_us(), plan.duration_s, measured_us)
+    } else {
+        recorder.in_flight.steady(plan.users, measured_us)
+    };
+    let requests = recorder.tally.requests();
+    let latency = recorder.latencies.latency();
+    let tokens = recorder.tokens.tokens();
+    let validity = validity(
+        recorder,
+        instrument,
+        &Evidence {
+            requests: &requests,
+            tokens: &tokens,
+            partly_counted_input: recorder.tokens.partly_counted_input(),
+            ignore_eos: plan.ignore_eos,
+            users: plan.users,
+            steady: steady.is_some(),
+            stamp_source: instrument.stamp_source,
+            schedule_lag_p99_ms: recorder.schedule_lag.quantile(990),
+            loop_lag_p99_ms: instrument.loop_lag.quantile(990),
+            cpu_share: instrument.load_thread_cpu_share,
+            coalesced_share: recorder.tally.coalesced_share(),
+            itl_raw_share: latency.itl_raw_share,
+        },
+    );
+    Report {
+        window: Window {
+            started_at,
+            warmup_s: seconds(plan.warmup_us()),
+            measured_s: seconds(measured_us),
+            steady_from_s: steady.map(|window| f64::from(window.from_s)),
+            steady_s: steady.map(|window| f64::from(window.seconds())),
+        },
+        requests,
+        failures: recorder.tally.failures(),
+        finish_reasons: recorder.tally.finish_reasons(),
+        latency,
+        token_speed_per_s: recorder.latencies.token_speed(),
+        output_token_rate_per_s: recorder.latencies.output_token_rate(),
+        throughput: throughput(
+            recorder.series.served(None),
+            measured_us,
+            steady.map(|window| (window, recorder.series.served(Some(window)))),
+            recorder.tokens.input_is_whole(),
+        ),
+        tokens,
+        concurrency: Concurrency {
+            mean: mean(recorder.in_flight.total_us(), measured_us),
+            peak: recorder.in_flight.peaks().0,
+        },
+        validity,
+        environment,
+    }
+}
+
+fn validity(recorder: &Recorder, instrument: &Instrument, evidence: &Evidence<'_>) -> Validity {
+    let (verdict, reasons) = judge(evidence);
+    Validity {
+        verdict,
+        reasons,
+        stamp_source: instrument.stamp_source,
+        stamp_lag_ms: instrument.stamp_lag.distribution(),
+        schedule_lag_ms: recorder.schedule_lag.distribution(),
+        loop_lag_ms: instrument.loop_lag.distribution(),
+        coalesced_share: evidence.coalesced_share,
+        cpu_share: instrument.load_thread_cpu_share,
+        process_cpu_share: instrument.process_cpu_share,
+        connections_opened: recorder.tally.connections_opened(),
+        reused_share: recorder.tally.reused_share(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^53 microseconds are 285 years")]
+fn seconds(us: Micros) -> f64 {
+    us as f64 / 1e6
+}
+
+#[expect(clippy::cast_precision_loss, reason = "request-microseconds of one run")]
+fn mean(total_us: u64, length_us: Micros) -> f64 {
+    if length_us == 0 { 0.0 } else { total_us as f64 / length_us as f64 }
+}
+
+#[cfg(test)]
+mod tests;

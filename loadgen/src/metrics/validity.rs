@@ -1,0 +1,213 @@
+//! Whether the figures can be trusted: the rules, each with its limit.
+//!
+//! A limit is where the instrument begins to show in the figures; what the target does badly is
+//! no reason here, except where too few requests are left to say anything.
+
+use shared::report::{Requests, StampSource, TokenSource, Tokens, Verdict};
+
+/// p99 of the schedule lag, in ms, above which a run is degraded: half an ITL of fast serving.
+pub const SCHEDULE_LAG_DEGRADED_MS: f64 = 10.0;
+/// … and invalid: the load was not the one that was asked for.
+pub const SCHEDULE_LAG_INVALID_MS: f64 = 100.0;
+/// p99 of the load threads' own stalls, in ms, above which a run is degraded.
+pub const LOOP_LAG_DEGRADED_MS: f64 = 5.0;
+/// … and invalid, unless the kernel took the receive stamps: those do not wait for the thread.
+pub const LOOP_LAG_INVALID_MS: f64 = 50.0;
+/// CPU share of the busiest load thread above which a run is degraded.
+pub const CPU_DEGRADED: f64 = 0.8;
+/// … and invalid: the client was the bottleneck.
+pub const CPU_INVALID: f64 = 0.95;
+/// Completed requests below which p99 is the maximum.
+pub const SUPPORTS_P99: u64 = 100;
+/// Completed requests below which a run is degraded.
+pub const FEWEST_COMPLETED: u64 = 10;
+/// Reached / asked output length below which the answers were shorter than asked.
+pub const REACHED_RATIO: f64 = 0.95;
+/// Share of requests in which usage and tokenizer may differ before it is noted.
+pub const MISMATCHED_SHARE: f64 = 0.05;
+/// Share of reads with several token events above which it is noted.
+pub const COALESCED_SHARE: f64 = 0.1;
+
+/// What the verdict depends on.
+#[derive(Debug)]
+pub(super) struct Evidence<'a> {
+    pub(super) requests: &'a Requests,
+    pub(super) tokens: &'a Tokens,
+    /// Completed requests with prompt tokens, where that is neither none nor all.
+    pub(super) partly_counted_input: Option<u64>,
+    pub(super) ignore_eos: bool,
+    pub(super) users: u32,
+    /// Whether there was a steady window.
+    pub(super) steady: bool,
+    pub(super) stamp_source: StampSource,
+    pub(super) schedule_lag_p99_ms: Option<f64>,
+    pub(super) loop_lag_p99_ms: Option<f64>,
+    pub(super) cpu_share: Option<f64>,
+    pub(super) coalesced_share: Option<f64>,
+    pub(super) itl_raw_share: Option<f64>,
+}
+
+/// The verdict, with its reasons first and then whatever else to know.
+pub(super) fn judge(evidence: &Evidence<'_>) -> (Verdict, Vec<String>) {
+    let mut findings = Findings::default();
+    instrument(evidence, &mut findings);
+    sample_size(evidence, &mut findings);
+    token_counts(evidence, &mut findings);
+    findings.conclude()
+}
+
+fn instrument(evidence: &Evidence<'_>, findings: &mut Findings) {
+    if let Some(lag) = evidence.schedule_lag_p99_ms {
+        let verdict = graded(lag, SCHEDULE_LAG_DEGRADED_MS, SCHEDULE_LAG_INVALID_MS);
+        findings.judge(verdict, || {
+            format!(
+                "requests were sent late: schedule lag p99 is {lag:.1} ms, above {SCHEDULE_LAG_DEGRADED_MS} ms"
+            )
+        });
+    }
+    if let Some(lag) = evidence.loop_lag_p99_ms {
+        let verdict = match evidence.stamp_source {
+            StampSource::Kernel => graded(lag, LOOP_LAG_DEGRADED_MS, f64::INFINITY),
+            StampSource::User => graded(lag, LOOP_LAG_DEGRADED_MS, LOOP_LAG_INVALID_MS),
+        };
+        findings.judge(verdict, || {
+            format!(
+                "the load threads stalled: loop lag p99 is {lag:.1} ms, above {LOOP_LAG_DEGRADED_MS} ms"
+            )
+        });
+    }
+    if let Some(share) = evidence.cpu_share {
+        findings.judge(graded(share, CPU_DEGRADED, CPU_INVALID), || {
+            format!(
+                "the busiest load thread used {:.0} % of a core, above {:.0} %",
+                share * 100.0,
+                CPU_DEGRADED * 100.0
+            )
+        });
+    }
+    if evidence.requests.dropped > 0 {
+        findings.judge(Verdict::Degraded, || {
+            format!("{} requests were due and could not be sent", evidence.requests.dropped)
+        });
+    }
+    if evidence.stamp_source == StampSource::User {
+        findings.note("receive stamps were taken by this process, not by the kernel: latencies include its own lag");
+    }
+    if let Some(share) = evidence.coalesced_share.filter(|share| *share > COALESCED_SHARE) {
+        findings.note(format!(
+            "{:.0} % of the reads held more than one token event, above {:.0} %: there the gaps between tokens are not the server's",
+            share * 100.0,
+            COALESCED_SHARE * 100.0
+        ));
+    }
+}
+
+fn sample_size(evidence: &Evidence<'_>, findings: &mut Findings) {
+    let Requests { completed, failed, .. } = *evidence.requests;
+    if completed == 0 {
+        findings.judge(Verdict::Invalid, || "no request completed".to_owned());
+    } else if completed < FEWEST_COMPLETED {
+        findings.judge(Verdict::Degraded, || {
+            format!("only {completed} requests completed, below {FEWEST_COMPLETED}")
+        });
+    } else if completed < SUPPORTS_P99 {
+        findings.note(format!(
+            "{completed} requests completed, below {SUPPORTS_P99}: the p99 of a figure with one value a request is its maximum"
+        ));
+    }
+    if let Some(rate) = evidence.requests.error_rate.filter(|rate| *rate > 0.0) {
+        findings.note(format!(
+            "{failed} of {} requests failed ({:.2} %); latencies are of the others",
+            completed + failed,
+            rate * 100.0
+        ));
+    }
+    if !evidence.steady {
+        findings.note(format!(
+            "there is no steady window: the load of {} users was never held for a whole second",
+            evidence.users
+        ));
+    }
+}
+
+fn token_counts(evidence: &Evidence<'_>, findings: &mut Findings) {
+    let tokens = evidence.tokens;
+    match tokens.source {
+        Some(TokenSource::Events) => findings.judge(Verdict::Degraded, || {
+            "output tokens are an estimate: one was counted for each token event".to_owned()
+        }),
+        Some(TokenSource::Mixed) => findings.judge(Verdict::Degraded, || {
+            "output tokens were not counted the same way in all requests".to_owned()
+        }),
+        Some(TokenSource::Usage | TokenSource::Tokenizer) | None => {}
+    }
+    if let Some(ratio) = tokens.reached_ratio.filter(|ratio| *ratio < REACHED_RATIO) {
+        let words = format!(
+            "answers reached {:.1} % of the asked length, below {:.0} %",
+            ratio * 100.0,
+            REACHED_RATIO * 100.0
+        );
+        if evidence.ignore_eos {
+            findings.judge(Verdict::Degraded, || words);
+        } else {
+            findings.note(words);
+        }
+    }
+    if let Some(share) = tokens.mismatched_share.filter(|share| *share > MISMATCHED_SHARE) {
+        findings.note(format!(
+            "usage and tokenizer differ by more than 1 token in {:.0} % of the requests, above {:.0} %",
+            share * 100.0,
+            MISMATCHED_SHARE * 100.0
+        ));
+    }
+    if let Some(counted) = evidence.partly_counted_input {
+        findings.note(format!(
+            "prompt tokens are known for only {counted} of {} completed requests, so there is no input figure",
+            evidence.requests.completed
+        ));
+    }
+    if let Some(share) = evidence.itl_raw_share.filter(|share| *share > 0.0) {
+        findings.note(format!(
+            "in {:.0} % of the requests the tokens of each event are unknown; there ITL is of events",
+            share * 100.0
+        ));
+    }
+}
+
+fn graded(value: f64, degraded: f64, invalid: f64) -> Verdict {
+    if value > invalid {
+        Verdict::Invalid
+    } else if value > degraded {
+        Verdict::Degraded
+    } else {
+        Verdict::Valid
+    }
+}
+
+#[derive(Default)]
+struct Findings {
+    found: Vec<(Verdict, String)>,
+}
+
+impl Findings {
+    /// A finding that decides; nothing where the verdict is `valid`.
+    fn judge(&mut self, verdict: Verdict, words: impl FnOnce() -> String) {
+        if verdict > Verdict::Valid {
+            self.found.push((verdict, words()));
+        }
+    }
+
+    /// A finding that is only to be known.
+    fn note(&mut self, words: impl Into<String>) {
+        self.found.push((Verdict::Valid, words.into()));
+    }
+
+    fn conclude(mut self) -> (Verdict, Vec<String>) {
+        self.found.sort_by_key(|(verdict, _)| std::cmp::Reverse(*verdict));
+        let worst = self.found.first().map_or(Verdict::Valid, |(verdict, _)| *verdict);
+        (worst, self.found.into_iter().map(|(_, words)| words).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+use super::*;
+
+fn requests(completed: u64, failed: u64) -> Requests {
+    let ended = completed + failed;
+    Requests {
+        scheduled: ended,
+        started: ended,
+        completed,
+        failed,
+        error_rate: crate::metrics::latency::share(failed, ended),
+        ..Requests::default()
+    }
+}
+
+fn tokens() -> Tokens {
+    Tokens {
+        input: Some(10),
+        output: 100,
+        reasoning: None,
+        source: Some(TokenSource::Usage),
+        estimated: false,
+        output_by_tokenizer: None,
+        mismatched_share: None,
+        asked_output: 100,
+        reached_ratio: Some(1.0),
+    }
+}
+
+/// The verdict and the reasons after `change` to a run without a fault.
+fn judged(
+    change: impl FnOnce(&mut Requests, &mut Tokens, &mut Evidence<'_>),
+) -> (Verdict, Vec<String>) {
+    let (mut requests, mut tokens) = (requests(100, 0), tokens());
+    let (blank_requests, blank_tokens) = (requests.clone(), tokens.clone());
+    let mut evidence = Evidence {
+        requests: &blank_requests,
+        tokens: &blank_tokens,
+        partly_counted_input: None,
+        ignore_eos: false,
+        users: 4,
+        steady: true,
+        stamp_source: StampSource::Kernel,
+        schedule_lag_p99_ms: Some(0.2),
+        loop_lag_p99_ms: Some(0.2),
+        cpu_share: Some(0.3),
+        coalesced_share: Some(0.0),
+        itl_raw_share: Some(0.0),
+    };
+    change(&mut requests, &mut tokens, &mut evidence);
+    judge(&Evidence { requests: &requests, tokens: &tokens, ..evidence })
+}
+
+/// The same, for a change that gives exactly one reason.
+fn one(change: impl FnOnce(&mut Requests, &mut Tokens, &mut Evidence<'_>)) -> (Verdict, String) {
+    let (verdict, mut reasons) = judged(change);
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    (verdict, reasons.remove(0))
+}
+
+#[test]
+fn a_run_without_a_fault_is_valid_and_has_nothing_to_say() {
+    assert_eq!(judged(|_, _, _| {}), (Verdict::Valid, vec![]));
+}
+
+#[test]
+fn late_requests_degrade_and_then_invalidate() {
+    let lag = |ms| judged(|_, _, e| e.schedule_lag_p99_ms = Some(ms)).0;
+    assert_eq!(
+        [10.0, 10.1, 100.0, 100.1].map(lag),
+        [Verdict::Valid, Verdict::Degraded, Verdict::Degraded, Verdict::Invalid]
+    );
+    assert_eq!(
+        one(|_, _, e| e.schedule_lag_p99_ms = Some(12.34)).1,
+        "requests were sent late: schedule lag p99 is 12.3 ms, above 10 ms"
+    );
+}
+
+#[test]
+fn stalled_threads_invalidate_only_stamps_of_their_own() {
+    let lag = |ms, source| {
+        judged(|_, _, e| {
+            e.loop_lag_p99_ms = Some(ms);
+            e.stamp_source = source;
+        })
+        .0
+    };
+    assert_eq!(
+        [5.0, 5.1, 51.0].map(|ms| lag(ms, StampSource::Kernel)),
+        [Verdict::Valid, Verdict::Degraded, Verdict::Degraded]
+    );
+    assert_eq!(
+        [5.0, 5.1, 51.0].map(|ms| lag(ms, StampSource::User)),
+        [Verdict::Valid, Verdict::Degraded, Verdict::Invalid]
+    );
+}
+
+#[test]
+fn a_client_out_of_cpu_is_the_bottleneck() {
+    let share = |share| judged(|_, _, e| e.cpu_share = Some(share)).0;
+    assert_eq!([0.8, 0.81, 0.96].map(share), [Verdict::Valid, Verdict::Degraded, Verdict::Invalid]);
+    assert_eq!(judged(|_, _, e| e.cpu_share = None).0, Verdict::Valid);
+    assert_eq!(
+        one(|_, _, e| e.cpu_share = Some(0.9)).1,
+        "the busiest load thread used 90 % of a core, above 80 %"
+    );
+}
+
+#[test]
+fn few_requests_support_little() {
+    let completed = |completed| judged(|r, _, _| *r = requests(completed, 0));
+    assert_eq!(completed(100), (Verdict::Valid, vec![]));
+    assert_eq!((completed(99).0, completed(99).1.len()), (Verdict::Valid, 1));
+    assert_eq!((completed(10).0, completed(9).0), (Verdict::Valid, Verdict::Degraded));
+    let (verdict, reasons) = completed(0);
+    assert_eq!((verdict, reasons[0].as_str()), (Verdict::Invalid, "no request completed"));
+}
+
+#[test]
+fn estimated_tokens_degrade() {
+    for source in [TokenSource::Events, TokenSource::Mixed] {
+        assert_eq!(one(|_, t, _| t.source = Some(source)).0, Verdict::Degraded);
+    }
+    assert_eq!(judged(|_, t, _| t.source = Some(TokenSource::Tokenizer)).0, Verdict::Valid);
+}
+
+#[test]
+fn short_answers_degrade_only_where_the_length_was_ordered() {
+    let short = |ignore_eos| {
+        one(|_, t, e| {
+            t.reached_ratio = Some(0.949);
+            e.ignore_eos = ignore_eos;
+        })
+    };
+    let words = "answers reached 94.9 % of the asked length, below 95 %".to_owned();
+    assert_eq!(short(true), (Verdict::Degraded, words.clone()));
+    assert_eq!(short(false), (Verdict::Valid, words));
+}
+
+#[test]
+fn dropped_requests_degrade() {
+    assert_eq!(one(|r, _, _| r.dropped = 3).0, Verdict::Degraded);
+}
+
+#[test]
+fn the_target_s_errors_are_noted_and_do_not_discredit_the_instrument() {
+    let (verdict, words) = one(|r, _, _| *r = requests(150, 50));
+    assert_eq!(verdict, Verdict::Valid);
+    assert_eq!(words, "50 of 200 requests failed (25.00 %); latencies are of the others");
+}
+
+#[test]
+fn what_only_limits_a_figure_is_noted() {
+    let noted = [
+        one(|_, _, e| e.stamp_source = StampSource::User),
+        one(|_, _, e| e.coalesced_share = Some(0.2)),
+        one(|_, _, e| e.itl_raw_share = Some(0.2)),
+        one(|_, _, e| e.steady = false),
+        one(|_, _, e| e.partly_counted_input = Some(99)),
+        one(|_, t, _| t.mismatched_share = Some(0.1)),
+    ];
+    assert!(noted.iter().all(|(verdict, _)| *verdict == Verdict::Valid), "{noted:?}");
+}
+
+#[test]
+fn the_worst_reason_decides_and_stands_first() {
+    let (verdict, reasons) = judged(|r, _, e| {
+        *r = requests(150, 50);
+        e.cpu_share = Some(0.9);
+        e.schedule_lag_p99_ms = Some(500.0);
+    });
+    assert_eq!(verdict, Verdict::Invalid);
+    assert!(
+        reasons[0].contains("schedule lag") && reasons[1].contains("load thread"),
+        "{reasons:?}"
+    );
+    assert!(reasons[2].contains("failed"));
+}

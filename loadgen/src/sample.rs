@@ -1,0 +1,83 @@
+//! One request, measured: what the load threads hand to the metrics.
+
+use target::chunk::Usage;
+
+use crate::failure::RequestFailure;
+
+/// Microseconds since the run's origin, the first user's start.
+pub type Micros = u64;
+
+/// One request, from due to done. A stamp is absent where the request did not get that far.
+#[derive(Debug)]
+pub struct Sample {
+    /// When the schedule wanted it sent.
+    pub intended_us: Micros,
+    /// When a load thread took it up; later than intended by the client's own lag.
+    pub picked_up_us: Micros,
+    /// When its first byte was handed to the socket.
+    pub sent_us: Option<Micros>,
+    /// When the response's head had arrived.
+    pub headers_us: Option<Micros>,
+    /// First SSE event of any kind.
+    pub first_event_us: Option<Micros>,
+    /// First token event that is not reasoning.
+    pub first_answer_us: Option<Micros>,
+    /// When it was over, well or not.
+    pub end_us: Micros,
+    /// Token events in order; the first is TTFT's, the last E2E's.
+    pub events: Vec<TokenEvent>,
+    /// The answer's text, reasoning included; empty unless a tokenizer will read it.
+    pub text: String,
+    /// The prompt as sent; empty unless a tokenizer will read it.
+    pub prompt: String,
+    /// What the server counted.
+    pub usage: Option<Usage>,
+    /// Whether any token event was reasoning.
+    pub saw_reasoning: bool,
+    /// The server's word for why the answer ended.
+    pub finish_reason: Option<String>,
+    /// `max_tokens` of the request.
+    pub asked_tokens: u32,
+    /// The connection it was sent on; none: it got none.
+    pub connection: Option<ConnectionUse>,
+    /// Reads that brought at least one token event.
+    pub token_reads: u32,
+    /// Of them, those that brought more than one.
+    pub coalesced_reads: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// One token event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenEvent {
+    /// When it arrived.
+    pub at_us: Micros,
+    /// Tokens in it, where per-chunk usage tells.
+    pub tokens: Option<u32>,
+    /// Where its text ends in [`Sample::text`], in bytes; 0 where the text is not kept.
+    pub text_end: u32,
+}
+
+/// How a request came by its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionUse {
+    /// Opened for it; the TCP connect took this long, in microseconds.
+    Opened {
+        /// TCP connect alone, without DNS and TLS.
+        connect_us: u64,
+    },
+    /// Had served before.
+    Reused,
+}
+
+/// How a request ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// In full.
+    Completed,
+    /// In one of the failure classes.
+    Failed(RequestFailure),
+    /// Still open when the run ended or was cancelled.
+    Cancelled,
+}

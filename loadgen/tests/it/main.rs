@@ -1,0 +1,84 @@
+//! The instrument against servers whose truth is known.
+
+mod bad_targets;
+mod simulated;
+mod stamps;
+
+use std::{path::PathBuf, time::Duration};
+
+use loadgen::{Control, Hub, Outcome, PrepareError, Settings, Snapshot, prepare};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use shared::{
+    BenchmarkSpec, Seed,
+    report::{Failure, FailureClass},
+    request::{Defaults, Fields, NewBenchmark},
+};
+use target::Egress;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// A spec from flat fields, as a client would send them.
+fn spec(fields: &Value) -> BenchmarkSpec {
+    let fields: Fields = serde_json::from_value(fields.clone()).expect("an object");
+    let seed = Seed::try_from(7).expect("a seed");
+    NewBenchmark::parse(&fields, &Defaults::default(), seed).expect("a valid request").spec
+}
+
+/// A short load on one target: `extra` fields over few users and one second.
+fn short(url: &str, extra: Value) -> BenchmarkSpec {
+    let mut fields = json!({"url": url, "user": 2, "spawnrate": 100, "duration": 1, "grace": 2});
+    let Value::Object(extra) = extra else { panic!("extra fields are an object") };
+    fields.as_object_mut().expect("an object").extend(extra);
+    spec(&fields)
+}
+
+fn settings() -> Settings {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let data_dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    Settings {
+        egress: Egress::new(Egress::LOCAL, Vec::new()).expect("a policy"),
+        hub: Hub::new(Hub::PUBLIC, None, &data_dir).expect("a hub"),
+        data_dir,
+        load_threads: Some(1),
+        runner: "test".to_owned(),
+    }
+}
+
+/// Drives a load to its end.
+async fn drive(spec: BenchmarkSpec) -> Outcome {
+    drive_with(spec, None, CancellationToken::new()).await.expect("the target can be used")
+}
+
+async fn drive_with(
+    spec: BenchmarkSpec,
+    key: Option<SecretString>,
+    stop: CancellationToken,
+) -> Result<Outcome, PrepareError> {
+    let prepared = prepare(spec, key, &settings()).await?;
+    let control = Control { stop, snapshots: watch::Sender::new(Snapshot::default()) };
+    Ok(prepared.run(control).await)
+}
+
+/// The only class of failures of a run in which nothing went well.
+fn only_failure(outcome: &Outcome) -> &Failure {
+    let report = &outcome.report;
+    assert_eq!(report.requests.completed, 0, "{report:#?}");
+    let [failure] = report.failures.as_slice() else {
+        panic!("one class of failures, not {:?}", report.failures)
+    };
+    assert_eq!(failure.count, report.requests.failed);
+    failure
+}
+
+fn assert_fails_as(outcome: &Outcome, class: FailureClass, words: &str) {
+    let failure = only_failure(outcome);
+    assert_eq!(failure.class, class, "{failure:?}");
+    assert!(failure.sample.contains(words), "`{}` does not say `{words}`", failure.sample);
+    let reason = outcome.failure().expect("a run without an answer is a failure");
+    assert!(reason.detail.contains(class.as_str()), "{reason:?}");
+}
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}

@@ -1,0 +1,77 @@
+//! Figures against the instants at which a scripted server wrote.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::report::{Distribution, StampSource};
+use testkit::{Chat, ScriptedServer};
+
+use super::{drive, ms, short};
+
+/// The server's own gaps between the writes of each answer, from write `first` to write `last`, in ms.
+fn gaps_ms(server: &ScriptedServer, first: usize, last: usize) -> Vec<f64> {
+    server
+        .requests_to("/v1/chat/completions")
+        .iter()
+        .skip(1) // the probe
+        .filter_map(|request| {
+            let writes = server.writes_to(request.number);
+            let gap: Duration = writes.get(last)?.at.duration_since(writes.get(first)?.at);
+            Some(gap.as_secs_f64() * 1e3)
+        })
+        .collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Kernel stamps do not depend on when this process got its turn, and both ends are on one
+/// machine; what is left is what the server's threads lost between their stamp and their write.
+fn assert_near(measured: &Distribution, truth_ms: f64) {
+    assert!(
+        (measured.mean - truth_ms).abs() < 0.1 * truth_ms + 3.0,
+        "measured {:.2} ms, written {truth_ms:.2} ms",
+        measured.mean
+    );
+}
+
+#[tokio::test]
+async fn ttft_tpot_and_e2e_are_what_the_server_wrote() {
+    let chat = Chat::of(&["a", "b", "c", "d", "e"])
+        .usage(4, 5)
+        .first_token_after(ms(120))
+        .token_every(ms(40));
+    let server = ScriptedServer::chat(&chat);
+    let outcome = drive(short(&server.url(), json!({"user": 3, "grace": 5}))).await;
+    let latency = &outcome.report.latency;
+
+    // writes: 0 head, 1 role, 2 to 6 tokens
+    let tpot = gaps_ms(&server, 2, 6).iter().map(|gap| gap / 4.0).collect::<Vec<_>>();
+    assert_near(latency.tpot_ms.as_ref().unwrap(), mean(&tpot));
+    assert_near(latency.itl_ms.as_ref().unwrap(), mean(&tpot));
+    let ttft = mean(&gaps_ms(&server, 1, 2));
+    assert_near(latency.ttft_ms.as_ref().unwrap(), ttft);
+    assert_near(latency.e2e_ms.as_ref().unwrap(), mean(&gaps_ms(&server, 1, 6)));
+    let first_event = latency.ttfe_ms.as_ref().unwrap();
+    assert!(first_event.mean < latency.ttft_ms.as_ref().unwrap().mean / 2.0, "the role is an event");
+    assert!(latency.ttft_ms.as_ref().unwrap().max <= latency.e2e_ms.as_ref().unwrap().max);
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn stamps_are_the_kernels() {
+    let server = ScriptedServer::chat(&Chat::of(&["a", "b", "c"]).usage(4, 3).token_every(ms(3)));
+    let outcome = drive(short(&server.url(), json!({}))).await;
+    let validity = &outcome.report.validity;
+    assert_eq!(validity.stamp_source, StampSource::Kernel, "{:?}", validity.reasons);
+    assert!(validity.stamp_lag_ms.as_ref().is_some_and(|lag| lag.n > 0));
+}
+
+#[tokio::test]
+async fn one_connection_a_user_is_kept() {
+    let server = ScriptedServer::chat(&Chat::of(&["a"]).usage(4, 1).first_token_after(ms(20)));
+    let outcome = drive(short(&server.url(), json!({"user": 4}))).await;
+    assert_eq!(outcome.report.validity.connections_opened, 4);
+    assert!(outcome.report.requests.completed > 20);
+}

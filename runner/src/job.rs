@@ -1,0 +1,200 @@
+//! One benchmark, from its claim to its end.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use daemon::causes;
+use loadgen::{Control, Prepared, Snapshot};
+use shared::{BenchmarkId, Reason, ReasonCode, RunnerId, State};
+use store::{Claim, Ending, Held, Store, StoreError};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Settings, ending,
+    lease::{self, StopCause, StopOrder},
+    observer,
+    registry::Registry,
+};
+
+/// How long loading prompts and tokenizer and asking the target may take.
+const MOST_PREPARATION: Duration = Duration::from_secs(600);
+/// How long a run's end is tried to be stored.
+const MOST_STORING: Duration = Duration::from_secs(120);
+/// Between two tries.
+const RETRY_STORING_AFTER: Duration = Duration::from_secs(1);
+
+/// Where runs are taken up, one at a time: two at once would measure each other.
+#[derive(Clone)]
+pub(crate) struct Desk(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    runner: RunnerId,
+    max_users: u32,
+    instrument: loadgen::Settings,
+    seat: Arc<Semaphore>,
+    shutdown: CancellationToken,
+}
+
+impl Desk {
+    pub(crate) fn new(
+        settings: &Settings,
+        store: Store,
+        data_dir: &Path,
+        registry: &Registry,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let own = store.server().into_iter().collect();
+        Ok(Self(Arc::new(Inner {
+            instrument: settings.instrument(own, data_dir, registry.name())?,
+            runner: registry.id().clone(),
+            max_users: settings.runner_max_users,
+            store,
+            seat: Arc::new(Semaphore::new(1)),
+            shutdown,
+        })))
+    }
+
+    /// Looks for work and does it until there is none. May be dropped at any await: what was taken
+    /// up goes on in its own task.
+    pub(crate) async fn look(self) {
+        let Ok(seat) = Arc::clone(&self.0.seat).acquire_owned().await else { return };
+        let working = tokio::spawn(async move {
+            let _seat = seat;
+            while !self.0.shutdown.is_cancelled() {
+                match self.0.store.claim(&self.0.runner, self.0.max_users).await {
+                    Ok(Some(claim)) => self.0.work_off(claim).await,
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::warn!(error = %causes(&error), "cannot look for work");
+                        break;
+                    }
+                }
+            }
+        });
+        if let Err(panicked) = working.await {
+            tracing::error!(%panicked, "a run broke off; its lease will run out");
+        }
+    }
+
+    /// Takes up nothing more and waits for what is under way.
+    pub(crate) async fn close(&self) {
+        let _seat = self.0.seat.acquire().await;
+        self.0.seat.close();
+    }
+}
+
+impl Inner {
+    async fn work_off(&self, claim: Claim) {
+        let held = claim.held.clone();
+        let order = StopOrder::new();
+        let over = CancellationToken::new();
+        let keeper = tokio::spawn(lease::keep(
+            self.store.clone(),
+            held.clone(),
+            order.clone(),
+            self.shutdown.clone(),
+            over.clone(),
+        ));
+        tracing::info!(benchmark = %held.id, fence = held.fence, "run taken up");
+        match self.run(claim, &order).await {
+            Some(ending) => self.store_ending(&held, ending).await,
+            None => self.give_back(&held).await,
+        }
+        over.cancel();
+        let _ = keeper.await;
+    }
+
+    /// Runs it; none when it is to be given back, because this runner is to stop and no load was
+    /// sent.
+    async fn run(&self, claim: Claim, order: &StopOrder) -> Option<Ending> {
+        let Claim { held, spec, api_key, .. } = claim;
+        let key = match api_key {
+            Ok(key) => key,
+            Err(error) => {
+                let reason = Reason::new(ReasonCode::SealedKey, error.to_string());
+                return Some(ending::without_load(State::Failed, reason));
+            }
+        };
+        observer::announce(&self.store, &held).await;
+        let prepared = tokio::select! {
+            prepared = tokio::time::timeout(MOST_PREPARATION, loadgen::prepare(spec, key, &self.instrument)) => prepared,
+            () = order.token().cancelled() => return stopped_before_load(order),
+        };
+        let prepared = match prepared {
+            Ok(Ok(prepared)) => prepared,
+            Ok(Err(error)) => return Some(ending::without_load(State::Failed, error.reason())),
+            Err(_) => {
+                let detail = format!("not prepared within {MOST_PREPARATION:?}");
+                let reason = Reason::new(ReasonCode::RunTimeout, detail);
+                return Some(ending::without_load(State::TimedOut, reason));
+            }
+        };
+        // Committed before the first request: from here on this run is never started again.
+        match self.store.load_starts(&held, prepared.model()).await {
+            Ok(()) => Some(self.drive(prepared, &held, order).await),
+            Err(StoreError::Lost { .. }) => {
+                order.give(StopCause::LeaseLost);
+                stopped_before_load(order)
+            }
+            Err(error) => {
+                tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot begin the load");
+                None
+            }
+        }
+    }
+
+    async fn drive(&self, prepared: Prepared, held: &Held, order: &StopOrder) -> Ending {
+        let (snapshots, watched) = watch::channel(Snapshot::default());
+        let observer =
+            tokio::spawn(observer::observe(self.store.clone(), held.clone(), watched));
+        let control = Control { stop: order.token().clone(), snapshots };
+        let outcome = prepared.run(control).await;
+        let _ = observer.await;
+        if let Err(error) = self.store.progress(held, &outcome.progress, None).await {
+            tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store progress");
+        }
+        ending::of_outcome(outcome, order.cause())
+    }
+
+    /// Stores the end, and tries again as long as the database is out of reach.
+    async fn store_ending(&self, held: &Held, ending: Ending) {
+        let give_up_at = tokio::time::Instant::now() + MOST_STORING;
+        loop {
+            match self.store.finish(held, ending.clone()).await {
+                Ok(state) => {
+                    return tracing::info!(benchmark = %held.id, %state, reason = ?ending.reason, "run is over");
+                }
+                Err(StoreError::Lost { .. }) => return lease::log_lost(held.id),
+                Err(error) if tokio::time::Instant::now() < give_up_at => {
+                    tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store the end; trying again");
+                    tokio::time::sleep(RETRY_STORING_AFTER).await;
+                }
+                Err(error) => {
+                    return tracing::error!(benchmark = %held.id, error = %causes(&error), "the end of a run could not be stored");
+                }
+            }
+        }
+    }
+
+    async fn give_back(&self, held: &Held) {
+        match self.store.give_back(held).await {
+            Ok(()) => tracing::info!(benchmark = %held.id, "run given back unstarted"),
+            Err(error) => log_not_given_back(held.id, &error),
+        }
+    }
+}
+
+fn stopped_before_load(order: &StopOrder) -> Option<Ending> {
+    match order.cause() {
+        Some(StopCause::Cancelled) => {
+            let (to, reason) = ending::of_stop(StopCause::Cancelled);
+            Some(Ending { to, reason, report: None, series: Vec::new() })
+        }
+        _ => None,
+    }
+}
+
+fn log_not_given_back(id: BenchmarkId, error: &StoreError) {
+    tracing::warn!(benchmark = %id, error = %causes(error), "run could not be given back; its lease will run out");
+}

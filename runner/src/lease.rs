@@ -1,0 +1,136 @@
+//! Keeping what was claimed, and noticing when it is no longer ours.
+
+use std::time::{Duration, Instant};
+
+use daemon::causes;
+use shared::BenchmarkId;
+use store::{Held, Lease, Renewal, Store};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::pause;
+
+/// How often a runner looks whether somebody asked to cancel, where nothing tells it.
+const LOOK_FOR_CANCEL_EVERY: Duration = Duration::from_millis(500);
+
+/// How often a lease is renewed.
+pub(crate) fn renew_interval(lease: &Lease) -> Duration {
+    (lease.ttl / 12).clamp(Duration::from_millis(100), Duration::from_secs(5))
+}
+
+/// How often everybody looks for leases that ran out.
+pub(crate) fn sweep_interval(lease: &Lease) -> Duration {
+    (lease.ttl / 4).clamp(Duration::from_millis(250), Duration::from_secs(5))
+}
+
+/// How long after the last renewal a runner stops by itself: well before anybody else may think
+/// that the target is free. Only the rate of clocks matters, not what they show.
+fn self_fence_after(lease: &Lease) -> Duration {
+    lease.ttl - lease.ttl / 4
+}
+
+/// Why a run is to stop before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopCause {
+    /// Somebody asked.
+    Cancelled,
+    /// The lease is lost, or could not be renewed for too long.
+    LeaseLost,
+    /// This runner is to stop.
+    Shutdown,
+}
+
+/// The order to stop, given once: the first cause stays.
+#[derive(Clone)]
+pub(crate) struct StopOrder {
+    token: CancellationToken,
+    cause: watch::Sender<Option<StopCause>>,
+}
+
+impl StopOrder {
+    pub(crate) fn new() -> Self {
+        Self { token: CancellationToken::new(), cause: watch::Sender::new(None) }
+    }
+
+    pub(crate) fn give(&self, cause: StopCause) {
+        self.cause.send_if_modified(|given| given.is_none().then(|| *given = Some(cause)).is_some());
+        self.token.cancel();
+    }
+
+    pub(crate) fn cause(&self) -> Option<StopCause> {
+        *self.cause.borrow()
+    }
+
+    pub(crate) fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+}
+
+/// Renews the lease until `over`, and gives the order to stop when it is lost, when somebody asked
+/// to cancel, or when the runner is to stop.
+pub(crate) async fn keep(
+    store: Store,
+    held: Held,
+    order: StopOrder,
+    shutdown: CancellationToken,
+    over: CancellationToken,
+) {
+    let renewing = async {
+        let lease = *store.lease();
+        let every = renew_interval(&lease);
+        let mut renewed_at = Instant::now();
+        loop {
+            let asked_at = Instant::now();
+            match tokio::time::timeout(self_fence_after(&lease) / 4, store.renew(&held)).await {
+                Ok(Ok(Renewal::Held)) => renewed_at = asked_at,
+                Ok(Ok(Renewal::CancelRequested)) => {
+                    renewed_at = asked_at;
+                    order.give(StopCause::Cancelled);
+                }
+                Ok(Ok(Renewal::Lost)) => order.give(StopCause::LeaseLost),
+                Ok(Err(error)) => {
+                    tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot renew the lease");
+                }
+                Err(_) => tracing::warn!(benchmark = %held.id, "renewing the lease takes too long"),
+            }
+            if renewed_at.elapsed() >= self_fence_after(&lease) {
+                order.give(StopCause::LeaseLost);
+            }
+            tokio::time::sleep(every).await;
+        }
+    };
+    tokio::select! {
+        () = renewing => {}
+        () = watch_for_cancel(&store, &held, &order) => {}
+        () = watch_for_shutdown(&order, &shutdown) => {}
+        () = over.cancelled() => {}
+    }
+}
+
+async fn watch_for_cancel(store: &Store, held: &Held, order: &StopOrder) {
+    let mut told = store.cancellations();
+    loop {
+        let wake = async {
+            while told.recv().await != Some(held.id) {}
+        };
+        tokio::select! {
+            () = wake => {}
+            () = tokio::time::sleep(LOOK_FOR_CANCEL_EVERY) => {}
+        }
+        if let Ok(true) = store.cancel_requested(held).await {
+            order.give(StopCause::Cancelled);
+            return std::future::pending().await;
+        }
+    }
+}
+
+async fn watch_for_shutdown(order: &StopOrder, shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    order.give(StopCause::Shutdown);
+    std::future::pending().await
+}
+
+/// What is logged of a lost lease.
+pub(crate) fn log_lost(id: BenchmarkId) {
+    tracing::warn!(benchmark = %id, "this run belongs to somebody else now; its figures are dropped");
+}

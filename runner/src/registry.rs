@@ -1,0 +1,59 @@
+//! This runner as others see it.
+
+use std::sync::Arc;
+
+use daemon::causes;
+use shared::{RunnerId, RunnerState};
+use store::{Registration, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Settings, lease, pause};
+
+/// This start of this process, as it is registered.
+#[derive(Clone)]
+pub(crate) struct Registry {
+    store: Store,
+    registration: Arc<Registration>,
+}
+
+impl Registry {
+    pub(crate) async fn enter(settings: &Settings, store: Store) -> Result<Self, StoreError> {
+        let host = nix::unistd::gethostname().unwrap_or_default();
+        let registration = Registration {
+            id: Store::new_runner_id(),
+            name: format!("{}-{}", host.to_string_lossy(), std::process::id()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            max_users: settings.runner_max_users,
+        };
+        store.register(&registration).await?;
+        Ok(Self { store, registration: Arc::new(registration) })
+    }
+
+    pub(crate) fn id(&self) -> &RunnerId {
+        &self.registration.id
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.registration.name
+    }
+
+    /// Says that this runner lives, until `shutdown`.
+    pub(crate) async fn beat_until(self, shutdown: CancellationToken) {
+        let every = lease::renew_interval(self.store.lease());
+        while !pause(every, &shutdown).await {
+            self.say(RunnerState::Active).await;
+        }
+        self.say(RunnerState::Draining).await;
+    }
+
+    /// Says goodbye.
+    pub(crate) async fn leave(&self) {
+        self.say(RunnerState::Gone).await;
+    }
+
+    async fn say(&self, state: RunnerState) {
+        if let Err(error) = self.store.beat(self.id(), state).await {
+            tracing::warn!(error = %causes(&error), "cannot tell that this runner is {state:?}");
+        }
+    }
+}

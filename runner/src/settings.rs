@@ -1,0 +1,51 @@
+//! What the environment tells a runner.
+
+use std::path::Path;
+
+use clap::Args;
+use secrecy::SecretString;
+use target::Egress;
+
+/// Settings of a runner; each is an environment variable, and a flag of `runner`.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Addresses that targets may have: a comma list of public, private, loopback, networks
+    /// (10.0.0.0/8:8000-8999) and host patterns (*.svc.cluster.local).
+    #[arg(long, env = "EGRESS_ALLOW", default_value = Egress::PUBLIC)]
+    pub egress_allow: String,
+    /// Most users this runner takes in one run.
+    #[arg(long, env = "RUNNER_MAX_USERS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub runner_max_users: u32,
+    /// Threads that drive load; left out: one for each core but one.
+    #[arg(long, env = "LOAD_THREADS", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub load_threads: Option<u32>,
+    /// Token for the Hugging Face hub.
+    #[arg(long, env = "HUGGINGFACE_TOKEN", hide_env_values = true)]
+    pub huggingface_token: Option<SecretString>,
+    /// The Hugging Face hub.
+    #[arg(long, env = "HF_ENDPOINT", default_value = loadgen::Hub::PUBLIC)]
+    pub hf_endpoint: String,
+}
+
+impl Settings {
+    /// What the instrument needs of these; `own` are addresses of ours that no target may
+    /// have.
+    ///
+    /// # Errors
+    ///
+    /// When `EGRESS_ALLOW` or `HF_ENDPOINT` cannot be read.
+    pub fn instrument(
+        &self,
+        own: Vec<(String, u16)>,
+        data_dir: &Path,
+        runner: &str,
+    ) -> anyhow::Result<loadgen::Settings> {
+        Ok(loadgen::Settings {
+            egress: Egress::new(&self.egress_allow, own)?,
+            data_dir: data_dir.to_owned(),
+            hub: loadgen::Hub::new(&self.hf_endpoint, self.huggingface_token.clone(), data_dir)?,
+            load_threads: self.load_threads,
+            runner: runner.to_owned(),
+        })
+    }
+}

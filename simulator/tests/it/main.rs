@@ -1,0 +1,5 @@
+//! The simulator over real connections, read by a plain HTTP client.
+
+mod faults;
+mod streams;
+mod talk;

@@ -1,0 +1,274 @@
+//! The API's half: create, get, edit, delete, ask to cancel.
+
+use entity::{benchmark, benchmark_partial, benchmark_secret, benchmark_series};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set,
+};
+use shared::benchmark::Configuration;
+use shared::request::{Edit, NewBenchmark};
+use shared::{Benchmark, BenchmarkId, Reason, ReasonCode, SecondRow, State};
+
+use crate::transition::{self, Change};
+use crate::{Store, StoreError, clock, control, queue, rows};
+
+/// How long a sealed key waits for a runner.
+const SECRET_TTL_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// Who asks, in events.
+const API: &str = "api";
+
+/// What a request to delete came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is gone.
+    Deleted,
+    /// A runner has it; it was asked to stop, and can be deleted once it has.
+    CancelRequested,
+}
+
+impl Store {
+    /// Accepts a benchmark: row, sealed key, event and ticket, all of them or none.
+    pub async fn create(&self, new: NewBenchmark) -> Result<Benchmark, StoreError> {
+        if new.api_key.is_some() && !self.keeps_keys() {
+            return Err(StoreError::NoMasterKey);
+        }
+        let tx = self.inner.database.begin().await?;
+        let now = clock::now(&tx).await?;
+        let row = insertable(&new, now).insert(&tx).await?;
+        let id = BenchmarkId(row.id);
+        if let Some(key) = &new.api_key {
+            let sealed = self.inner.vault.seal(id, key).ok_or(StoreError::NoMasterKey)?;
+            let secret = benchmark_secret::ActiveModel {
+                benchmark_id: Set(row.id),
+                kid: Set(sealed.kid),
+                nonce: Set(sealed.nonce),
+                sealed: Set(sealed.text),
+                expires_at_ms: Set(now + SECRET_TTL_MS),
+            };
+            secret.insert(&tx).await?;
+        }
+        let change = Change {
+            id,
+            from: None,
+            to: State::Queued,
+            fence: 0,
+            at_ms: now,
+            actor: API,
+            reason: None,
+        };
+        transition::record(&tx, &change).await?;
+        queue::push(&tx, id).await?;
+        tx.commit().await?;
+        rows::benchmark(row, None)
+    }
+
+    /// The benchmark `id`, with what was measured so far.
+    pub async fn get(&self, id: BenchmarkId) -> Result<Benchmark, StoreError> {
+        self.read(&self.inner.database.main, id).await
+    }
+
+    async fn read<C: ConnectionTrait>(
+        &self,
+        c: &C,
+        id: BenchmarkId,
+    ) -> Result<Benchmark, StoreError> {
+        let row = benchmark::Entity::find_by_id(id.0).one(c).await?;
+        let row = row.ok_or(StoreError::NotFound(id))?;
+        let partial = match row.report {
+            None => partial(c, id).await?,
+            Some(_) => None,
+        };
+        rows::benchmark(row, partial.as_ref())
+    }
+
+    /// Changes notes and mark.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Immutable`] where the edit names another value of a field that cannot change.
+    pub async fn edit(&self, id: BenchmarkId, edit: &Edit) -> Result<Benchmark, StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let forbidden = edit.forbidden(&self.read(&tx, id).await?);
+        if !forbidden.is_empty() {
+            return Err(StoreError::Immutable(forbidden));
+        }
+        if edit.notes.is_some() || edit.favorite.is_some() {
+            let columns = benchmark::ActiveModel {
+                notes: edit
+                    .notes
+                    .as_deref()
+                    .map_or(ActiveValue::NotSet, |notes| Set(rows::storable(notes))),
+                favorite: edit.favorite.map_or(ActiveValue::NotSet, Set),
+                ..Default::default()
+            };
+            let edited = benchmark::Entity::update_many()
+                .set(columns)
+                .col_expr(benchmark::Column::Version, transition::next_version())
+                .filter(benchmark::Column::Id.eq(id.0))
+                .exec(&tx)
+                .await?;
+            if edited.rows_affected != 1 {
+                return Err(StoreError::NotFound(id));
+            }
+        }
+        let edited = self.read(&tx, id).await?;
+        tx.commit().await?;
+        Ok(edited)
+    }
+
+    /// Deletes a benchmark that is over; with `force` also one that waits, while one that runs is
+    /// asked to stop.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Active`] without `force` where it is not over.
+    pub async fn delete(&self, id: BenchmarkId, force: bool) -> Result<Deletion, StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let row = transition::locked(&tx, id).await?.ok_or(StoreError::NotFound(id))?;
+        let state = rows::state(&row)?;
+        if !state.is_terminal() && !force {
+            return Err(StoreError::Active { id, state });
+        }
+        if matches!(state, State::Running | State::Cancelling) {
+            self.ask_to_stop(&tx, &row, state).await?;
+            tx.commit().await?;
+            self.announce(id);
+            return Ok(Deletion::CancelRequested);
+        }
+        let gone = benchmark::Entity::delete_many()
+            .filter(benchmark::Column::Id.eq(id.0))
+            .filter(benchmark::Column::Status.eq(&row.status))
+            .exec(&tx)
+            .await?;
+        if gone.rows_affected != 1 {
+            return Err(StoreError::NotFound(id));
+        }
+        tx.commit().await?;
+        Ok(Deletion::Deleted)
+    }
+
+    /// Cancels: at once where it waits, by asking its runner where it runs. Asking again is fine.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::AlreadyOver`] where it ended otherwise.
+    pub async fn cancel(&self, id: BenchmarkId) -> Result<Benchmark, StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let row = transition::locked(&tx, id).await?.ok_or(StoreError::NotFound(id))?;
+        match rows::state(&row)? {
+            State::Queued => {
+                let now = clock::now(&tx).await?;
+                let change = Change {
+                    id,
+                    from: Some(State::Queued),
+                    to: State::Cancelled,
+                    fence: row.fence,
+                    at_ms: now,
+                    actor: API,
+                    reason: Some(&cancel_requested()),
+                };
+                transition::end(&tx, &row, &change, (None, None)).await?;
+            }
+            state @ (State::Running | State::Cancelling) => {
+                self.ask_to_stop(&tx, &row, state).await?;
+            }
+            State::Cancelled => {}
+            state => return Err(StoreError::AlreadyOver { id, state }),
+        }
+        let cancelled = self.read(&tx, id).await?;
+        tx.commit().await?;
+        if cancelled.status == State::Cancelling {
+            self.announce(id);
+        }
+        Ok(cancelled)
+    }
+
+    /// Moves a running row to cancelling, where it is not there yet, and tells its runner (again).
+    async fn ask_to_stop<C: ConnectionTrait>(
+        &self,
+        c: &C,
+        row: &benchmark::Model,
+        state: State,
+    ) -> Result<(), StoreError> {
+        let id = BenchmarkId(row.id);
+        if state == State::Running {
+            let now = clock::now(c).await?;
+            let reason = cancel_requested();
+            let change = Change {
+                id,
+                from: Some(State::Running),
+                to: State::Cancelling,
+                fence: row.fence,
+                at_ms: now,
+                actor: API,
+                reason: Some(&reason),
+            };
+            let (reason_code, reason_detail) = rows::reason_columns(Some(&reason));
+            let columns = benchmark::ActiveModel {
+                cancel_requested_at_ms: Set(Some(now)),
+                reason_code: Set(reason_code),
+                reason_detail: Set(reason_detail),
+                ..Default::default()
+            };
+            transition::apply(c, row, &change, columns).await?;
+        }
+        control::notify(c, id).await
+    }
+
+    /// The per-second rows of `id`, so far.
+    pub async fn timeseries(&self, id: BenchmarkId) -> Result<Vec<SecondRow>, StoreError> {
+        let c = &self.inner.database.main;
+        if let Some(series) = benchmark_series::Entity::find_by_id(id.0).one(c).await? {
+            return rows::series(id, &series.rows);
+        }
+        if let Some(partial) = partial(c, id).await? {
+            return rows::series(id, &partial.series);
+        }
+        // It ended between the two looks, or there are none, or there is no such benchmark.
+        match benchmark_series::Entity::find_by_id(id.0).one(c).await? {
+            Some(series) => rows::series(id, &series.rows),
+            None => self.get(id).await.map(|_| Vec::new()),
+        }
+    }
+}
+
+async fn partial<C: ConnectionTrait>(
+    c: &C,
+    id: BenchmarkId,
+) -> Result<Option<benchmark_partial::Model>, StoreError> {
+    Ok(benchmark_partial::Entity::find_by_id((id.0, 0)).one(c).await?)
+}
+
+fn cancel_requested() -> Reason {
+    Reason::new(ReasonCode::CancelRequested, "cancelled by request")
+}
+
+fn insertable(new: &NewBenchmark, now: i64) -> benchmark::ActiveModel {
+    let spec = &new.spec;
+    let model = spec.model.as_ref().map(ToString::to_string).unwrap_or_default();
+    let asked = Configuration::of(spec, &model);
+    let count = |number: u32| Set(i32::try_from(number).unwrap_or(i32::MAX));
+    benchmark::ActiveModel {
+        status: Set(State::Queued.to_string()),
+        version: Set(1),
+        priority: Set(0),
+        run_at_ms: Set(now),
+        target_key: Set(rows::target_key(spec)),
+        exclusive: Set(true),
+        url: Set(rows::storable(&asked.url)),
+        model: Set(rows::storable(&asked.model)),
+        tokenizer: Set(rows::storable(&asked.tokenizer)),
+        dataset: Set(rows::storable(&asked.dataset)),
+        users: count(spec.load.peak_users().get()),
+        spawnrate: count(asked.spawnrate),
+        duration_s: count(asked.duration),
+        spec: Set(rows::json(spec)),
+        notes: Set(rows::storable(&new.notes)),
+        favorite: Set(new.favorite),
+        fence: Set(0),
+        claims: Set(0),
+        created_at_ms: Set(now),
+        queued_at_ms: Set(now),
+        ..Default::default()
+    }
+}

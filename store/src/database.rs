@@ -1,0 +1,222 @@
+//! URL -> pool -> sea-orm connection and queue: the only place that tells SQLite from PostgreSQL
+//! by name when they are opened.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, SqlxPostgresConnector,
+    SqlxSqliteConnector, TransactionOptions, TransactionTrait,
+};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Executor};
+
+use crate::StoreError;
+use crate::queue::Queue;
+
+/// Names the lock that migrating processes take in PostgreSQL: "llmbench" in ASCII.
+const MIGRATION_LOCK: i64 = 0x6c6c_6d62_656e_6368;
+
+/// How long a statement may take that a lease depends on.
+pub(crate) const LEASE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Connections, and how to open more of them.
+#[derive(Debug)]
+pub(crate) struct Database {
+    /// Everything but leases.
+    pub(crate) main: DatabaseConnection,
+    /// Leases and health, so that no slow query keeps a renewal waiting.
+    pub(crate) lease: DatabaseConnection,
+    pub(crate) queue: Queue,
+    pub(crate) server: Option<(String, u16)>,
+    origin: Origin,
+}
+
+#[derive(Debug)]
+enum Origin {
+    /// The file that migrating processes lock, beside the database's own.
+    Sqlite {
+        lock: PathBuf,
+    },
+    Postgres {
+        options: Box<PgConnectOptions>,
+    },
+}
+
+impl Database {
+    pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
+        let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
+        match scheme {
+            "sqlite" => Self::open_sqlite(url).await,
+            "postgres" | "postgresql" => Self::open_postgres(url).await,
+            // What SQLAlchemy writes: `postgresql+asyncpg://…`.
+            driver if driver.starts_with("postgresql+") || driver.starts_with("postgres+") => {
+                Self::open_postgres(&url.replacen(driver, "postgres", 1)).await
+            }
+            other => Err(StoreError::UnknownScheme(other.chars().take(32).collect())),
+        }
+    }
+
+    async fn open_sqlite(url: &str) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|refused| StoreError::InvalidUrl(refused.into()))?;
+        let file = options.get_filename().to_owned();
+        if file.as_os_str().is_empty() || url.contains(":memory:") || url.contains("mode=memory") {
+            return Err(StoreError::InMemory);
+        }
+        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(StoreError::Folder)?;
+        }
+        let mut lock = file.into_os_string();
+        lock.push(".lock");
+        let lock = PathBuf::from(lock);
+
+        let options = options
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .disable_statement_logging();
+        let pool = |most: u32, busy: Duration| {
+            SqlitePoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(busy * 2)
+                .connect_lazy_with(options.clone().busy_timeout(busy))
+        };
+        let main = pool(8, Duration::from_secs(15));
+        let lease = pool(2, LEASE_TIMEOUT);
+        // Turning to WAL does not wait for others who do the same; so nobody does at once.
+        let turning = locked(&lock).await?;
+        main.acquire().await.map_err(StoreError::connect)?;
+        drop(turning);
+        Ok(Self {
+            main: SqlxSqliteConnector::from_sqlx_sqlite_pool(main.clone()),
+            lease: SqlxSqliteConnector::from_sqlx_sqlite_pool(lease),
+            queue: Queue::Sqlite(main),
+            server: None,
+            origin: Origin::Sqlite { lock },
+        })
+    }
+
+    async fn open_postgres(url: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|refused| StoreError::InvalidUrl(refused.into()))?
+            .application_name("llm-bench")
+            .disable_statement_logging();
+        let server = match options.get_socket() {
+            None if !options.get_host().starts_with('/') => {
+                Some((options.get_host().to_owned(), options.get_port()))
+            }
+            _ => None,
+        };
+        let pool = |most: u32, timeout: Duration| {
+            // A stopped process must not hold row locks for ever, nor a query a connection.
+            let limits = format!(
+                "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 15000",
+                timeout.as_millis()
+            );
+            PgPoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(timeout.min(Duration::from_secs(10)))
+                .after_connect(move |connection, _| {
+                    let limits = limits.clone();
+                    Box::pin(async move {
+                        connection.execute(sqlx::AssertSqlSafe(limits)).await.map(drop)
+                    })
+                })
+                .connect_lazy_with(options.clone())
+        };
+        let main: PgPool = pool(12, Duration::from_secs(30));
+        let lease = pool(2, LEASE_TIMEOUT);
+        // The pool tries for as long as it may; whoever starts wants to know at once.
+        let reached = tokio::time::timeout(Duration::from_secs(10), options.connect()).await;
+        let reached: PgConnection =
+            reached.map_err(StoreError::connect)?.map_err(StoreError::connect)?;
+        reached.close().await?;
+        Ok(Self {
+            main: SqlxPostgresConnector::from_sqlx_postgres_pool(main.clone()),
+            lease: SqlxPostgresConnector::from_sqlx_postgres_pool(lease),
+            queue: Queue::Postgres(main),
+            server,
+            origin: Origin::Postgres { options: Box::new(options) },
+        })
+    }
+
+    /// Begins a transaction that reads and then writes.
+    ///
+    /// On SQLite it takes the write lock at once: one that upgrades later may find that it cannot.
+    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(self.main.begin_with_options(options).await?)
+    }
+
+    pub(crate) async fn is_migrated(&self) -> Result<bool, StoreError> {
+        let pending = Migrator::get_pending_migrations_read_only(&self.main).await?;
+        Ok(pending.is_empty() && self.queue.is_migrated(&self.main).await?)
+    }
+
+    pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
+        if self.is_migrated().await? {
+            return Ok(());
+        }
+        match &self.origin {
+            Origin::Sqlite { lock } => {
+                let migrating = locked(lock).await?;
+                bring_up(&self.main, &self.queue).await?;
+                drop(migrating);
+            }
+            Origin::Postgres { options } => {
+                // Connections without the limits of the others: a migration takes what it takes.
+                let pool = PgPoolOptions::new()
+                    .max_connections(3)
+                    .connect_with((**options).clone())
+                    .await?;
+                // The lock is the session's, and goes with it.
+                let mut session = pool.acquire().await?.detach();
+                sqlx::query("SELECT pg_advisory_lock($1)")
+                    .bind(MIGRATION_LOCK)
+                    .execute(&mut session)
+                    .await?;
+                let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
+                let outcome = bring_up(&connection, &Queue::Postgres(pool.clone())).await;
+                session.close().await?;
+                pool.close().await;
+                outcome?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn bring_up(connection: &DatabaseConnection, queue: &Queue) -> Result<(), StoreError> {
+    Migrator::up(connection, None).await?;
+    queue.migrate().await
+}
+
+/// Takes the lock that `path` stands for, once everybody else has let go; held until dropped.
+async fn locked(path: &Path) -> Result<File, StoreError> {
+    let path = path.to_owned();
+    let taken = tokio::task::spawn_blocking(move || {
+        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        file.lock()?;
+        Ok(file)
+    });
+    taken.await.map_err(|gone| StoreError::Folder(gone.into()))?.map_err(StoreError::Folder)
+}
+
+impl Database {
+    /// A pool of PostgreSQL, where that is what this is: for listening.
+    pub(crate) fn postgres(&self) -> Option<&PgPool> {
+        match &self.queue {
+            Queue::Postgres(pool) => Some(pool),
+            Queue::Sqlite(_) => None,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Which runners there are.
+
+use std::collections::HashMap;
+
+use entity::{benchmark, runner};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+};
+use shared::{Runner, RunnerId, RunnerState, State};
+
+use crate::{Store, StoreError, clock, rows};
+
+/// A runner that has just started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// New at every start.
+    pub id: RunnerId,
+    /// Host name and process id, for people.
+    pub name: String,
+    /// Version of the program.
+    pub version: String,
+    /// Most users it takes in one run.
+    pub max_users: u32,
+}
+
+impl Store {
+    /// Enters a runner into the list.
+    pub async fn register(&self, runner: &Registration) -> Result<(), StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let now = clock::now(&tx).await?;
+        let row = runner::ActiveModel {
+            id: Set(runner.id.0.clone()),
+            name: Set(rows::storable(&runner.name)),
+            version: Set(runner.version.clone()),
+            state: Set(rows::runner_state_word(RunnerState::Active).to_owned()),
+            max_users: Set(i32::try_from(runner.max_users).unwrap_or(i32::MAX)),
+            booted_at_ms: Set(now),
+            last_seen_ms: Set(now),
+        };
+        // A registration whose answer was lost may come again.
+        runner::Entity::delete_by_id(&*runner.id.0).exec(&tx).await?;
+        row.insert(&tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Notes that a runner lives, and whether it takes work.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::UnknownRunner`] where it must register again.
+    pub async fn beat(&self, runner: &RunnerId, state: RunnerState) -> Result<(), StoreError> {
+        let c = &self.inner.database.main;
+        let now = clock::expr(sea_orm::ConnectionTrait::get_database_backend(c));
+        let seen = runner::Entity::update_many()
+            .col_expr(runner::Column::LastSeenMs, now)
+            .col_expr(runner::Column::State, Expr::value(rows::runner_state_word(state)))
+            .filter(runner::Column::Id.eq(&*runner.0))
+            .exec(c)
+            .await?;
+        if seen.rows_affected == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::UnknownRunner(runner.clone()))
+        }
+    }
+
+    /// The runners of the last day, newest first.
+    pub async fn runners(&self) -> Result<Vec<Runner>, StoreError> {
+        let c = &self.inner.database.main;
+        let now = clock::now(c).await?;
+        let held: Vec<(Option<String>, i64)> = benchmark::Entity::find()
+            .select_only()
+            .column(benchmark::Column::RunnerId)
+            .column(benchmark::Column::Id)
+            .filter(
+                benchmark::Column::Status
+                    .is_in([State::Running.as_str(), State::Cancelling.as_str()]),
+            )
+            .into_tuple()
+            .all(c)
+            .await?;
+        let held: HashMap<String, i64> =
+            held.into_iter().filter_map(|(runner, id)| Some((runner?, id))).collect();
+        let found = runner::Entity::find()
+            .order_by_desc(runner::Column::BootedAtMs)
+            .order_by_desc(runner::Column::Id)
+            .all(c)
+            .await?;
+        let seen = now - self.lease().ttl_ms();
+        Ok(found
+            .into_iter()
+            .map(|row| {
+                let held = held.get(&row.id).copied();
+                rows::runner(row, held, seen)
+            })
+            .collect())
+    }
+}

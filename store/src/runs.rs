@@ -1,0 +1,300 @@
+//! The runner's half: claim, lease, progress, end. Every write is a compare-and-set with the
+//! fence: once a run is lost, nothing its old runner writes has any effect.
+
+use entity::{benchmark, benchmark_partial, benchmark_secret};
+use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, OnConflict};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+    SqlErr,
+};
+use secrecy::SecretString;
+use shared::{BenchmarkId, BenchmarkSpec, Progress, Reason, Report, RunnerId, SecondRow, State};
+
+use crate::lease::{Held, still};
+use crate::transition::{self, Change};
+use crate::vault::Sealed;
+use crate::{SealedKeyError, Store, StoreError, clock, rows};
+
+/// How often a claim tries again after another runner took the same target in between.
+const CLAIM_TRIES: usize = 8;
+
+/// A benchmark taken from the queue.
+#[derive(Debug)]
+pub struct Claim {
+    /// What to write with.
+    pub held: Held,
+    /// What to do.
+    pub spec: BenchmarkSpec,
+    /// The target's key; an error where it is there and cannot be opened.
+    pub api_key: Result<Option<SecretString>, SealedKeyError>,
+}
+
+/// How a run ends.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Completed, failed, cancelled or timed out.
+    pub to: State,
+    /// Why it did not complete.
+    pub reason: Option<Reason>,
+    /// What was measured; none: what the last progress brought.
+    pub report: Option<Report>,
+    /// The same by seconds.
+    pub series: Vec<SecondRow>,
+}
+
+impl Store {
+    /// Claims the next benchmark that is due, needs no more than `max_users` and whose target is
+    /// free; none where there is none.
+    pub async fn claim(
+        &self,
+        runner: &RunnerId,
+        max_users: u32,
+    ) -> Result<Option<Claim>, StoreError> {
+        for _ in 0..CLAIM_TRIES {
+            match self.try_claim(runner, max_users).await {
+                // The index on active targets: another runner took this target just now.
+                Err(StoreError::Database(refused)) if is_taken(&refused) => {}
+                // The row was cancelled just now.
+                Err(StoreError::Lost(_)) => {}
+                outcome => return outcome,
+            }
+        }
+        Ok(None)
+    }
+
+    async fn try_claim(
+        &self,
+        runner: &RunnerId,
+        max_users: u32,
+    ) -> Result<Option<Claim>, StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let now = clock::now(&tx).await?;
+        let due = benchmark::Entity::find()
+            .filter(benchmark::Column::Status.eq(State::Queued.as_str()))
+            .filter(benchmark::Column::RunAtMs.lte(now))
+            .filter(
+                benchmark::Column::QueuedDeadlineMs
+                    .is_null()
+                    .or(benchmark::Column::QueuedDeadlineMs.gt(now)),
+            )
+            .filter(benchmark::Column::Users.lte(i64::from(max_users)))
+            .filter(Expr::cust(
+                "NOT EXISTS (SELECT 1 FROM benchmark active \
+                 WHERE active.target_key = benchmark.target_key \
+                 AND active.status IN ('running', 'cancelling') \
+                 AND (active.\"exclusive\" OR benchmark.\"exclusive\"))",
+            ))
+            .order_by_desc(benchmark::Column::Priority)
+            .order_by_asc(benchmark::Column::Id)
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .one(&tx)
+            .await?;
+        let Some(row) = due else { return Ok(None) };
+        let held = Held { id: BenchmarkId(row.id), fence: row.fence + 1 };
+        let change = Change {
+            id: held.id,
+            from: Some(State::Queued),
+            to: State::Running,
+            fence: held.fence,
+            at_ms: now,
+            actor: &runner.0,
+            reason: None,
+        };
+        let columns = benchmark::ActiveModel {
+            claims: Set(row.claims + 1),
+            runner_id: Set(Some(runner.0.clone())),
+            lease_until_ms: Set(Some(now + self.lease().ttl_ms())),
+            started_at_ms: Set(Some(now)),
+            ..Default::default()
+        };
+        transition::apply(&tx, &row, &change, columns).await?;
+        let secret = benchmark_secret::Entity::find_by_id(row.id).one(&tx).await?;
+        let spec = rows::spec(&row)?;
+        tx.commit().await?;
+        let api_key = match secret {
+            None => Ok(None),
+            Some(secret) if secret.sealed.is_empty() || secret.expires_at_ms <= now => {
+                Err(SealedKeyError::Expired)
+            }
+            Some(benchmark_secret::Model { kid, nonce, sealed: text, .. }) => {
+                self.inner.vault.open(held.id, &Sealed { kid, nonce, text }).map(Some)
+            }
+        };
+        Ok(Some(Claim { held, spec, api_key }))
+    }
+
+    /// Notes that load begins now, against `model`: the point of no return. Only when this has
+    /// come back may the first request leave.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::CancelRequested`] where somebody asked to cancel, [`StoreError::Lost`] where
+    /// the run is not held any more or its lease has run out.
+    pub async fn load_starts(&self, held: &Held, model: &str) -> Result<(), StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let now = clock::now(&tx).await?;
+        let row = self.held_row(&tx, held).await?;
+        if row.lease_until_ms.is_none_or(|until| until < now) {
+            return Err(StoreError::Lost(held.id));
+        }
+        if rows::state(&row)? == State::Cancelling {
+            return Err(StoreError::CancelRequested(held.id));
+        }
+        // Set already: this call's own first try, whose answer was lost.
+        if row.load_started_at_ms.is_none() {
+            let begun = benchmark::Entity::update_many()
+                .col_expr(benchmark::Column::LoadStartedAtMs, Expr::value(now))
+                .col_expr(benchmark::Column::Model, Expr::value(rows::storable(model)))
+                .col_expr(benchmark::Column::Version, transition::next_version())
+                .filter(still(held))
+                .filter(benchmark::Column::Status.eq(State::Running.as_str()))
+                .filter(benchmark::Column::LoadStartedAtMs.is_null())
+                .exec(&tx)
+                .await?;
+            if begun.rows_affected != 1 {
+                return Err(StoreError::Lost(held.id));
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Stores where a run is, and what it has measured so far where that is given.
+    pub async fn progress(
+        &self,
+        held: &Held,
+        progress: &Progress,
+        partial: Option<(&Report, &[SecondRow])>,
+    ) -> Result<(), StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let written = benchmark::Entity::update_many()
+            .col_expr(benchmark::Column::Progress, Expr::value(rows::json(progress)))
+            .col_expr(benchmark::Column::Version, transition::next_version())
+            .filter(still(held))
+            .exec(&tx)
+            .await?;
+        if written.rows_affected != 1 {
+            return Err(StoreError::Lost(held.id));
+        }
+        if let Some((report, series)) = partial {
+            let now = clock::now(&tx).await?;
+            put_partial(&tx, held, now, report, series).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Ends a run, and says how it has ended: cancelled, whatever was asked, where somebody had
+    /// asked for that. Ending twice with the same claim says the same again.
+    pub async fn finish(&self, held: &Held, ending: Ending) -> Result<State, StoreError> {
+        use State::{Cancelled, Completed, Failed, TimedOut};
+        if !matches!(ending.to, Completed | Failed | Cancelled | TimedOut) {
+            return Err(StoreError::NotAnEnding { to: ending.to });
+        }
+        let tx = self.inner.database.begin().await?;
+        let now = clock::now(&tx).await?;
+        let row = transition::locked(&tx, held.id).await?;
+        let row = row.filter(|row| row.fence == held.fence).ok_or(StoreError::Lost(held.id))?;
+        let from = rows::state(&row)?;
+        // A loss would have raised the fence; so this is our own doing, and its answer was lost.
+        if from.is_terminal() {
+            return Ok(from);
+        }
+        let (to, reason) = match from {
+            State::Queued => return Err(StoreError::Lost(held.id)),
+            State::Cancelling => {
+                let first =
+                    rows::reason(held.id, row.reason_code.clone(), row.reason_detail.clone())?;
+                (Cancelled, first.or(ending.reason))
+            }
+            // Cancelled is only reached by way of cancelling.
+            _ if ending.to == Cancelled => (Failed, ending.reason),
+            _ => (ending.to, ending.reason),
+        };
+        let runner = row.runner_id.clone().unwrap_or_default();
+        let change = Change {
+            id: held.id,
+            from: Some(from),
+            to,
+            fence: held.fence,
+            at_ms: now,
+            actor: &runner,
+            reason: reason.as_ref(),
+        };
+        let report = ending.report.as_ref().map(rows::json);
+        let series = report.as_ref().map(|_| rows::json(&ending.series));
+        transition::end(&tx, &row, &change, (report, series)).await?;
+        tx.commit().await?;
+        Ok(to)
+    }
+
+    /// Puts a run back into the queue: this runner stops, and no load was sent.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::LoadStarted`] where it was; [`StoreError::CancelRequested`] where it should
+    /// end instead.
+    pub async fn give_back(&self, held: &Held) -> Result<(), StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let now = clock::now(&tx).await?;
+        let row = self.held_row(&tx, held).await?;
+        if row.load_started_at_ms.is_some() {
+            return Err(StoreError::LoadStarted(held.id));
+        }
+        if rows::state(&row)? == State::Cancelling {
+            return Err(StoreError::CancelRequested(held.id));
+        }
+        let runner = row.runner_id.clone().unwrap_or_default();
+        let change = Change {
+            id: held.id,
+            from: Some(State::Running),
+            to: State::Queued,
+            fence: held.fence,
+            at_ms: now,
+            actor: &runner,
+            reason: None,
+        };
+        // Being given back is not having failed.
+        transition::requeue(&tx, &row, &change, row.claims - 1).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn held_row<C: ConnectionTrait>(
+        &self,
+        c: &C,
+        held: &Held,
+    ) -> Result<benchmark::Model, StoreError> {
+        let row = benchmark::Entity::find().filter(still(held)).lock_exclusive().one(c).await?;
+        row.ok_or(StoreError::Lost(held.id))
+    }
+}
+
+fn is_taken(refused: &DbErr) -> bool {
+    matches!(refused.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
+}
+
+async fn put_partial<C: ConnectionTrait>(
+    c: &C,
+    held: &Held,
+    now: i64,
+    report: &Report,
+    series: &[SecondRow],
+) -> Result<(), StoreError> {
+    use benchmark_partial::Column;
+    let partial = benchmark_partial::ActiveModel {
+        benchmark_id: Set(held.id.0),
+        shard: Set(0),
+        fence: Set(held.fence),
+        seq: Set(1),
+        at_ms: Set(now),
+        report: Set(rows::json(report)),
+        series: Set(rows::json(series)),
+    };
+    let mut newer = OnConflict::columns([Column::BenchmarkId, Column::Shard]);
+    newer
+        .update_columns([Column::Fence, Column::AtMs, Column::Report, Column::Series])
+        .value(Column::Seq, Expr::col((benchmark_partial::Entity, Column::Seq)).add(1));
+    benchmark_partial::Entity::insert(partial).on_conflict(newer).exec_without_returning(c).await?;
+    Ok(())
+}

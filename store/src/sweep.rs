@@ -1,0 +1,246 @@
+//! What time brings about: leases that ran out, waiting that took too long, tickets that got lost,
+//! and what can be thrown away.
+//!
+//! Any number of processes may sweep at any time. Each row is taken on its own, in a transaction
+//! that looks again before it writes: between finding a row and acting on it, its runner may have
+//! come back or ended it.
+
+use std::time::{Duration, Instant};
+
+use entity::{benchmark, benchmark_secret, runner};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+};
+use shared::{BenchmarkId, Reason, ReasonCode, RunnerState, State};
+
+use crate::transition::{self, Change};
+use crate::{Store, StoreError, clock, queue, rows};
+
+/// How often a run that never began to send load is tried with another runner.
+const MOST_CLAIMS: i32 = 3;
+/// How often old tickets and runners are looked for.
+const PRUNE_EVERY: Duration = Duration::from_mins(10);
+/// How long a runner that is gone stays in the list.
+const GONE_FOR_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Names the lock of whoever issues tickets again: "tickets" in ASCII.
+const TICKETS_LOCK: i64 = 0x74_6963_6b65_7473;
+/// Who did it, in events.
+const SWEEPER: &str = "sweeper";
+
+/// What a sweep came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Their runner went silent, and load may have been sent.
+    pub lost: Vec<BenchmarkId>,
+    /// Their runner went silent before it sent any load.
+    pub requeued: Vec<BenchmarkId>,
+    /// Their runner went silent after somebody asked to cancel.
+    pub cancelled: Vec<BenchmarkId>,
+    /// No runner took them in time.
+    pub timed_out: Vec<BenchmarkId>,
+    /// Tickets issued again.
+    pub tickets: u64,
+    /// Runners found to be gone.
+    pub runners_gone: u64,
+    /// Old tickets, workers and runners deleted.
+    pub pruned: u64,
+}
+
+impl Store {
+    /// Does what is due; every runner calls it every few seconds.
+    pub async fn sweep(&self) -> Result<Swept, StoreError> {
+        let c = &self.inner.database.main;
+        let mut swept = Swept::default();
+        let now = clock::now(c).await?;
+        let late = now - self.lease().grace_ms();
+        let expired = benchmark::Column::LeaseUntilMs.lt(late);
+        for id in found(c, expired).await? {
+            // One row that cannot be swept must not keep the others from it.
+            match self.expire(id).await {
+                Ok(Some(State::Lost)) => swept.lost.push(id),
+                Ok(Some(State::Queued)) => swept.requeued.push(id),
+                Ok(Some(_)) => swept.cancelled.push(id),
+                Ok(None) | Err(StoreError::Lost(_)) => {}
+                Err(outage) if outage.is_outage() => return Err(outage),
+                Err(refused) => {
+                    tracing::error!(benchmark = id.0, error = ?refused, "cannot end a lost run");
+                }
+            }
+        }
+        let overdue = benchmark::Column::Status
+            .eq(State::Queued.as_str())
+            .and(benchmark::Column::QueuedDeadlineMs.lte(now));
+        for id in found(c, overdue).await? {
+            match self.time_out(id).await {
+                Ok(true) => swept.timed_out.push(id),
+                Ok(false) | Err(StoreError::Lost(_)) => {}
+                Err(outage) if outage.is_outage() => return Err(outage),
+                Err(refused) => {
+                    tracing::error!(benchmark = id.0, error = ?refused, "cannot time out");
+                }
+            }
+        }
+        swept.runners_gone = runners_gone(c, now - self.lease().ttl_ms()).await?;
+        forget_expired_secrets(c, now).await?;
+        swept.tickets = self.reissue_tickets().await?;
+        if self.may_prune() {
+            swept.pruned = queue::prune(c).await?;
+            swept.pruned += runner::Entity::delete_many()
+                .filter(runner::Column::State.eq(rows::runner_state_word(RunnerState::Gone)))
+                .filter(runner::Column::LastSeenMs.lt(now - GONE_FOR_MS))
+                .exec(c)
+                .await?
+                .rows_affected;
+        }
+        Ok(swept)
+    }
+
+    /// Takes a run from a runner that has been silent for too long; to which state, if so.
+    async fn expire(&self, id: BenchmarkId) -> Result<Option<State>, StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let now = clock::now(&tx).await?;
+        let Some(row) = transition::locked(&tx, id).await? else { return Ok(None) };
+        let late = now - self.lease().grace_ms();
+        if row.lease_until_ms.is_none_or(|until| until >= late) {
+            return Ok(None);
+        }
+        let from = rows::state(&row)?;
+        let runner = row.runner_id.as_deref().unwrap_or("unknown");
+        let (to, reason) = match from {
+            State::Cancelling => (
+                State::Cancelled,
+                Reason::new(
+                    ReasonCode::CancelledRunnerLost,
+                    format!("cancelled by request; runner {runner} went silent before it said so"),
+                ),
+            ),
+            State::Running if row.load_started_at_ms.is_some() => (
+                State::Lost,
+                Reason::new(
+                    ReasonCode::RunnerLost,
+                    format!("runner {runner} went silent while it was sending load"),
+                ),
+            ),
+            State::Running if row.claims < MOST_CLAIMS => (
+                State::Queued,
+                Reason::new(
+                    ReasonCode::RunnerLost,
+                    format!("runner {runner} went silent before it sent any load"),
+                ),
+            ),
+            State::Running => (
+                State::Lost,
+                Reason::new(
+                    ReasonCode::RunnerLost,
+                    format!("{MOST_CLAIMS} runners in a row went silent before they sent any load"),
+                ),
+            ),
+            _ => return Ok(None),
+        };
+        let change = Change {
+            id,
+            from: Some(from),
+            to,
+            // From here on, nothing its old runner writes has any effect.
+            fence: row.fence + 1,
+            at_ms: now,
+            actor: SWEEPER,
+            reason: Some(&reason),
+        };
+        if to == State::Queued {
+            transition::requeue(&tx, &row, &change, row.claims).await?;
+        } else {
+            transition::end(&tx, &row, &change, (None, None)).await?;
+        }
+        tx.commit().await?;
+        tracing::warn!(benchmark = id.0, runner, to = %to, "a runner went silent");
+        Ok(Some(to))
+    }
+
+    async fn time_out(&self, id: BenchmarkId) -> Result<bool, StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let now = clock::now(&tx).await?;
+        let Some(row) = transition::locked(&tx, id).await? else { return Ok(false) };
+        let overdue = row.queued_deadline_ms.is_some_and(|deadline| deadline <= now);
+        if !overdue || rows::state(&row)? != State::Queued {
+            return Ok(false);
+        }
+        let reason = Reason::new(ReasonCode::QueueTimeout, "no runner took it before its deadline");
+        let change = Change {
+            id,
+            from: Some(State::Queued),
+            to: State::TimedOut,
+            fence: row.fence,
+            at_ms: now,
+            actor: SWEEPER,
+            reason: Some(&reason),
+        };
+        transition::end(&tx, &row, &change, (None, None)).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn reissue_tickets(&self) -> Result<u64, StoreError> {
+        let tx = self.inner.database.begin().await?;
+        if clock::is_postgres(&tx) {
+            // Two at once would issue everything twice.
+            let sql = "SELECT pg_try_advisory_xact_lock($1) AS taken";
+            let backend = tx.get_database_backend();
+            let taken = Statement::from_sql_and_values(backend, sql, [TICKETS_LOCK.into()]);
+            let taken = tx.query_one_raw(taken).await?.ok_or(StoreError::NoAnswer)?;
+            if !taken.try_get::<bool>("", "taken")? {
+                return Ok(0);
+            }
+        }
+        let now = clock::now(&tx).await?;
+        let pushed = queue::reissue(&tx, now).await?;
+        tx.commit().await?;
+        Ok(pushed)
+    }
+
+    fn may_prune(&self) -> bool {
+        let mut last = self.inner.pruned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let due = last.is_none_or(|last| last.elapsed() >= PRUNE_EVERY);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+async fn found<C: ConnectionTrait>(c: &C, which: Expr) -> Result<Vec<BenchmarkId>, StoreError> {
+    let ids: Vec<i64> = benchmark::Entity::find()
+        .select_only()
+        .column(benchmark::Column::Id)
+        .filter(which)
+        .order_by_asc(benchmark::Column::Id)
+        .limit(1_000)
+        .into_tuple()
+        .all(c)
+        .await?;
+    Ok(ids.into_iter().map(BenchmarkId).collect())
+}
+
+async fn runners_gone<C: ConnectionTrait>(c: &C, seen_ms: i64) -> Result<u64, StoreError> {
+    let gone = rows::runner_state_word(RunnerState::Gone);
+    let found = runner::Entity::update_many()
+        .col_expr(runner::Column::State, Expr::value(gone))
+        .filter(runner::Column::State.ne(gone))
+        .filter(runner::Column::LastSeenMs.lt(seen_ms))
+        .exec(c)
+        .await?;
+    Ok(found.rows_affected)
+}
+
+/// Empties the boxes of keys that waited for too long. Their rows stay, so that a claim can say
+/// that there was one.
+async fn forget_expired_secrets<C: ConnectionTrait>(c: &C, now: i64) -> Result<(), StoreError> {
+    benchmark_secret::Entity::update_many()
+        .col_expr(benchmark_secret::Column::Sealed, Expr::value(Vec::<u8>::new()))
+        .filter(benchmark_secret::Column::ExpiresAtMs.lte(now))
+        .filter(benchmark_secret::Column::Sealed.ne(Vec::<u8>::new()))
+        .exec(c)
+        .await?;
+    Ok(())
+}

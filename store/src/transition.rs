@@ -1,0 +1,190 @@
+//! What every change of state has in common: the row's compare-and-set, its event, and at the end
+//! the tidying up. All within the caller's transaction.
+
+use entity::{benchmark, benchmark_event, benchmark_partial, benchmark_secret, benchmark_series};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Set,
+};
+use serde_json::Value;
+use shared::{BenchmarkId, Reason, State};
+
+use crate::{StoreError, queue, rows};
+
+/// One change of state.
+pub(crate) struct Change<'a> {
+    pub(crate) id: BenchmarkId,
+    pub(crate) from: Option<State>,
+    pub(crate) to: State,
+    /// The fence from the change on.
+    pub(crate) fence: i64,
+    pub(crate) at_ms: i64,
+    /// `api`, `sweeper`, or the id of a runner.
+    pub(crate) actor: &'a str,
+    pub(crate) reason: Option<&'a Reason>,
+}
+
+/// What every change that a client can see does to the row's version.
+pub(crate) fn next_version() -> Expr {
+    Expr::col(benchmark::Column::Version).add(1)
+}
+
+/// The row of `id`, kept from others until the transaction ends.
+pub(crate) async fn locked<C: ConnectionTrait>(
+    c: &C,
+    id: BenchmarkId,
+) -> Result<Option<benchmark::Model>, StoreError> {
+    Ok(benchmark::Entity::find_by_id(id.0).lock_exclusive().one(c).await?)
+}
+
+/// Writes the event of `change`. The row has been written before, in the same transaction, so
+/// nobody else counts events of this benchmark now.
+pub(crate) async fn record<C: ConnectionTrait>(
+    c: &C,
+    change: &Change<'_>,
+) -> Result<(), StoreError> {
+    let last: Option<Option<i64>> = benchmark_event::Entity::find()
+        .select_only()
+        .expr(Expr::col(benchmark_event::Column::Seq).max())
+        .filter(benchmark_event::Column::BenchmarkId.eq(change.id.0))
+        .into_tuple()
+        .one(c)
+        .await?;
+    let (reason_code, reason_detail) = rows::reason_columns(change.reason);
+    let event = benchmark_event::ActiveModel {
+        benchmark_id: Set(change.id.0),
+        seq: Set(last.flatten().unwrap_or(0) + 1),
+        at_ms: Set(change.at_ms),
+        from_status: Set(change.from.map(|state| state.to_string())),
+        to_status: Set(change.to.to_string()),
+        fence: Set(change.fence),
+        actor: Set(change.actor.to_owned()),
+        reason_code: Set(reason_code),
+        reason_detail: Set(reason_detail),
+    };
+    event.insert(c).await?;
+    Ok(())
+}
+
+/// Moves `row`, as it was read in this transaction, by `change`; `columns` is what changes beside
+/// the state. Refuses with [`StoreError::Lost`] where it is no longer as it was read.
+pub(crate) async fn apply<C: ConnectionTrait>(
+    c: &C,
+    row: &benchmark::Model,
+    change: &Change<'_>,
+    columns: benchmark::ActiveModel,
+) -> Result<(), StoreError> {
+    let columns = benchmark::ActiveModel {
+        status: Set(change.to.to_string()),
+        fence: Set(change.fence),
+        ..columns
+    };
+    let moved = benchmark::Entity::update_many()
+        .set(columns)
+        .col_expr(benchmark::Column::Version, next_version())
+        .filter(benchmark::Column::Id.eq(row.id))
+        .filter(benchmark::Column::Status.eq(&row.status))
+        .filter(benchmark::Column::Fence.eq(row.fence))
+        .exec(c)
+        .await?;
+    if moved.rows_affected != 1 {
+        return Err(StoreError::Lost(change.id));
+    }
+    record(c, change).await
+}
+
+/// Ends `row` by `change`: results stored (what was measured so far, where there are none), lease
+/// given up, key deleted, and a ticket pushed for whatever waits for the target.
+pub(crate) async fn end<C: ConnectionTrait>(
+    c: &C,
+    row: &benchmark::Model,
+    change: &Change<'_>,
+    results: (Option<Value>, Option<Value>),
+) -> Result<(), StoreError> {
+    let partial = benchmark_partial::Entity::find()
+        .filter(benchmark_partial::Column::BenchmarkId.eq(row.id))
+        .filter(benchmark_partial::Column::Shard.eq(0))
+        .one(c)
+        .await?;
+    let (report, series) = match (results, partial) {
+        ((None, _), Some(partial)) => (Some(partial.report), Some(partial.series)),
+        (given, _) => given,
+    };
+    if change.to == State::Completed && report.is_none() {
+        return Err(StoreError::NotAnEnding { to: change.to });
+    }
+    let (reason_code, reason_detail) = rows::reason_columns(change.reason);
+    let columns = benchmark::ActiveModel {
+        reason_code: Set(reason_code),
+        reason_detail: Set(reason_detail),
+        lease_until_ms: Set(None),
+        finished_at_ms: Set(Some(change.at_ms)),
+        report: Set(report),
+        ..Default::default()
+    };
+    apply(c, row, change, columns).await?;
+    if let Some(series) = series {
+        let series = benchmark_series::ActiveModel { benchmark_id: Set(row.id), rows: Set(series) };
+        series.insert(c).await?;
+    }
+    forget_partials(c, row.id).await?;
+    benchmark_secret::Entity::delete_by_id(row.id).exec(c).await?;
+    if change.from != Some(State::Queued) {
+        next_of_target(c, &row.target_key, change.at_ms).await?;
+    }
+    Ok(())
+}
+
+/// Pushes a ticket for the next due benchmark of a target that has become free.
+async fn next_of_target<C: ConnectionTrait>(
+    c: &C,
+    target_key: &str,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let next: Option<i64> = benchmark::Entity::find()
+        .select_only()
+        .column(benchmark::Column::Id)
+        .filter(benchmark::Column::TargetKey.eq(target_key))
+        .filter(benchmark::Column::Status.eq(State::Queued.as_str()))
+        .filter(benchmark::Column::RunAtMs.lte(now_ms))
+        .order_by_desc(benchmark::Column::Priority)
+        .order_by_asc(benchmark::Column::Id)
+        .limit(1)
+        .into_tuple()
+        .one(c)
+        .await?;
+    match next {
+        Some(next) => queue::push(c, BenchmarkId(next)).await,
+        None => Ok(()),
+    }
+}
+
+/// Puts `row` back into the queue, with a ticket: nothing was sent to its target.
+pub(crate) async fn requeue<C: ConnectionTrait>(
+    c: &C,
+    row: &benchmark::Model,
+    change: &Change<'_>,
+    claims: i32,
+) -> Result<(), StoreError> {
+    let columns = benchmark::ActiveModel {
+        claims: Set(claims),
+        runner_id: Set(None),
+        lease_until_ms: Set(None),
+        queued_at_ms: Set(change.at_ms),
+        started_at_ms: Set(None),
+        progress: Set(None),
+        ..Default::default()
+    };
+    apply(c, row, change, columns).await?;
+    forget_partials(c, row.id).await?;
+    queue::push(c, change.id).await
+}
+
+async fn forget_partials<C: ConnectionTrait>(c: &C, id: i64) -> Result<(), StoreError> {
+    benchmark_partial::Entity::delete_many()
+        .filter(benchmark_partial::Column::BenchmarkId.eq(id))
+        .exec(c)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! What the store promises, on each database there is.
+
+mod cancelling;
+mod claiming;
+mod creating;
+mod ending;
+mod listing;
+mod migrating;
+mod secrets;
+mod states;
+mod sweeping;
+mod tickets;
+mod walking;
+mod world;

@@ -1,0 +1,341 @@
+//! Connections to the server under test, for the load.
+//!
+//! HTTP/1.1 by hyper over a stream that stamps its reads and writes. A connection is driven by
+//! whoever awaits it: no task of its own, so that a token wakes one task once. Names are resolved
+//! once for a run and the vetted addresses pinned; an address is vetted again when it is connected
+//! to. No redirect is followed, no proxy variable read, no compressed answer asked for.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Request, StatusCode,
+    body::{Body, Incoming},
+    client::conn::http1,
+    header,
+};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use secrecy::{ExposeSecret, SecretString};
+use shared::TargetUrl;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+use crate::{Blocked, Egress, ResolveFailure, USER_AGENT, excerpt, tls};
+pub use crate::stream::{Clock, LastRead, Stamps};
+use crate::stream::StampedStream;
+
+/// Most bytes of a response's head, and of a read.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// What all connections of a run have in common. Cheap to share; holds the key.
+pub struct Client {
+    addresses: Vec<SocketAddr>,
+    next_address: AtomicUsize,
+    egress: Egress,
+    key: Option<SecretString>,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    path: hyper::Uri,
+    headers: HeaderMap,
+    connect_timeout: Duration,
+}
+
+/// Why there can be no client for a target.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The name did not resolve, or to nothing that may be reached.
+    #[error(transparent)]
+    Resolve(#[from] ResolveFailure),
+    /// The platform's certificates cannot be read.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The URL's parts make no valid request.
+    #[error("the target's URL makes no valid request: {0}")]
+    Request(String),
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectFailure {
+    /// The address must not be reached.
+    #[error(transparent)]
+    Blocked(#[from] Blocked),
+    /// No TCP connection.
+    #[error("could not connect: {0}")]
+    Tcp(#[source] io::Error),
+    /// No TLS session.
+    #[error("no TLS session: {0}")]
+    Tls(#[source] io::Error),
+    /// Not in time.
+    #[error("no connection within {0:?}")]
+    Timeout(Duration),
+}
+
+impl Client {
+    /// Resolves the target and prepares requests for streaming chat completions.
+    pub async fn new(
+        url: &TargetUrl,
+        key: Option<&SecretString>,
+        egress: Egress,
+        connect_timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        let addresses = egress.resolve(url).await?;
+        let endpoint = url.endpoint("chat/completions");
+        let path = endpoint.path().parse().map_err(|_| ClientError::Request(endpoint.to_string()))?;
+        Ok(Self {
+            addresses,
+            next_address: AtomicUsize::new(0),
+            egress,
+            key: key.cloned(),
+            tls: (endpoint.scheme() == "https").then(|| tls_to(url)).transpose()?,
+            path,
+            headers: headers(url, key)?,
+            connect_timeout,
+        })
+    }
+
+    /// Opens a connection to the next of the target's addresses; tries the others if it refuses.
+    pub async fn connect(&self, clock: &Arc<Clock>) -> Result<Connection, ConnectFailure> {
+        match tokio::time::timeout(self.connect_timeout, self.connect_any(clock)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ConnectFailure::Timeout(self.connect_timeout)),
+        }
+    }
+
+    async fn connect_any(&self, clock: &Arc<Clock>) -> Result<Connection, ConnectFailure> {
+        let first = self.next_address.fetch_add(1, Relaxed);
+        let mut failure = ConnectFailure::Tcp(io::ErrorKind::AddrNotAvailable.into());
+        for nth in 0..self.addresses.len() {
+            let address = self.addresses[(first + nth) % self.addresses.len()];
+            self.egress.check_address(address)?;
+            let began = Instant::now();
+            match TcpStream::connect(address).await {
+                Ok(socket) => return self.handshake(socket, began.elapsed(), clock).await,
+                Err(error) => failure = ConnectFailure::Tcp(error),
+            }
+        }
+        Err(failure)
+    }
+
+    async fn handshake(
+        &self,
+        socket: TcpStream,
+        connect_took: Duration,
+        clock: &Arc<Clock>,
+    ) -> Result<Connection, ConnectFailure> {
+        let stream =
+            StampedStream::new(socket, Arc::clone(clock)).map_err(ConnectFailure::Tcp)?;
+        let stamps = stream.stamps();
+        let (sender, driver) = match &self.tls {
+            None => http(stream).await,
+            Some((connector, name)) => {
+                let session = connector.connect(name.clone(), stream).await;
+                http(session.map_err(ConnectFailure::Tls)?).await
+            }
+        }
+        .map_err(|error| ConnectFailure::Tcp(io::Error::other(error)))?;
+        Ok(Connection { sender, driver, over: None, stamps, connect_took })
+    }
+
+    /// What a target said, without the key.
+    pub fn scrubbed(&self, words: &str) -> String {
+        excerpt::without_key(words, self.key.as_ref())
+    }
+
+    /// The beginning of a body, as an error may repeat it; `whole`: nothing came after.
+    pub fn excerpt(&self, body: &[u8], whole: bool) -> String {
+        excerpt::of_body(body, whole, self.key.as_ref())
+    }
+
+    fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = hyper::Method::POST;
+        *request.uri_mut() = self.path.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+fn tls_to(url: &TargetUrl) -> Result<(TlsConnector, ServerName<'static>), ClientError> {
+    let host = url.base().host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let name = ServerName::try_from(host.clone()).map_err(|_| ClientError::Request(host))?;
+    Ok((TlsConnector::from(tls::client_config()?), name))
+}
+
+fn headers(url: &TargetUrl, key: Option<&SecretString>) -> Result<HeaderMap, ClientError> {
+    let authority = match url.base().port() {
+        Some(port) => format!("{}:{port}", url.host()),
+        None => url.host().to_string(),
+    };
+    let value = |text: &str| {
+        header::HeaderValue::from_str(text).map_err(|_| ClientError::Request(url.to_string()))
+    };
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(header::HOST, value(&authority)?);
+    headers.insert(header::USER_AGENT, value(USER_AGENT)?);
+    headers.insert(header::CONTENT_TYPE, value("application/json")?);
+    headers.insert(header::ACCEPT, value("text/event-stream")?);
+    headers.insert(header::ACCEPT_ENCODING, value("identity")?);
+    if let Some(key) = key {
+        let mut bearer = value(&format!("Bearer {}", key.expose_secret()))?;
+        bearer.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, bearer);
+    }
+    Ok(headers)
+}
+
+type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>>>>;
+type Sender = http1::SendRequest<Full<Bytes>>;
+
+async fn http<S>(stream: S) -> hyper::Result<(Sender, Driver)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    Ok((sender, Box::pin(connection)))
+}
+
+/// One connection, with at most one request on it.
+pub struct Connection {
+    sender: Sender,
+    driver: Driver,
+    /// How the connection ended, once it has.
+    over: Option<Result<(), String>>,
+    stamps: Arc<Stamps>,
+    connect_took: Duration,
+}
+
+/// The head of a response; its body is read with [`Connection::read`].
+pub struct Head {
+    /// The status.
+    pub status: StatusCode,
+    headers: HeaderMap,
+    body: Incoming,
+}
+
+impl Head {
+    /// A header as text; none where it is absent or no text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// Why a request went wrong on the way, in the connection's words.
+#[derive(Debug, thiserror::Error)]
+#[error("{words}")]
+pub struct Broken {
+    words: String,
+    /// Whether the request never left: a kept connection that had died meanwhile.
+    pub unsent: bool,
+}
+
+impl Broken {
+    fn by(error: &hyper::Error) -> Self {
+        let mut words = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            words = format!("{words}: {cause}");
+            source = cause.source();
+        }
+        Self { words, unsent: error.is_canceled() }
+    }
+}
+
+impl Connection {
+    /// What the stream below notes of its reads and writes.
+    pub fn stamps(&self) -> &Stamps {
+        &self.stamps
+    }
+
+    /// How long the TCP connect took, without DNS and TLS.
+    pub fn connect_took(&self) -> Duration {
+        self.connect_took
+    }
+
+    /// Whether another request can be sent. Takes notice of a server that has closed meanwhile.
+    pub async fn is_usable(&mut self) -> bool {
+        let Self { sender, driver, over, .. } = self;
+        poll_fn(|context| {
+            if over.is_none()
+                && let Poll::Ready(outcome) = driver.as_mut().poll(context)
+            {
+                *over = Some(outcome.map_err(|error| error.to_string()));
+            }
+            Poll::Ready(over.is_none() && sender.is_ready())
+        })
+        .await
+    }
+
+    /// Sends a request and waits for the response's head.
+    pub async fn send(&mut self, client: &Client, body: Bytes) -> Result<Head, Broken> {
+        self.stamps.expect_send();
+        let request = client.request(body);
+        let Self { sender, driver, over, .. } = self;
+        let response = drive(driver, over, sender.send_request(request)).await;
+        let (parts, body) = response.map_err(|error| Broken::by(&error))?.into_parts();
+        Ok(Head { status: parts.status, headers: parts.headers, body })
+    }
+
+    /// The next piece of the response's body; none at its end.
+    pub async fn read(&mut self, head: &mut Head) -> Option<Result<Bytes, Broken>> {
+        let Self { driver, over, .. } = self;
+        let mut body = pin!(&mut head.body);
+        let next_data = poll_fn(|context| {
+            loop {
+                match body.as_mut().poll_frame(context) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        if let Ok(data) = frame.into_data() {
+                            return Poll::Ready(Some(Ok(data)));
+                        }
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                    Poll::Ready(None) => return Poll::Ready(None),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        });
+        drive(driver, over, next_data).await.map(|piece| piece.map_err(|error| Broken::by(&error)))
+    }
+}
+
+/// Awaits `wanted` and drives the connection meanwhile.
+///
+/// What has been handed over is taken first; then the connection reads, and what it hands over is
+/// taken within the same wake-up, before a later read can put its stamp over this one's.
+async fn drive<T>(
+    driver: &mut Driver,
+    over: &mut Option<Result<(), String>>,
+    wanted: impl Future<Output = T>,
+) -> T {
+    let mut wanted = pin!(wanted);
+    poll_fn(|context| {
+        if let Poll::Ready(outcome) = wanted.as_mut().poll(context) {
+            return Poll::Ready(outcome);
+        }
+        if over.is_none()
+            && let Poll::Ready(outcome) = driver.as_mut().poll(context)
+        {
+            *over = Some(outcome.map_err(|error| error.to_string()));
+        }
+        wanted.as_mut().poll(context)
+    })
+    .await
+}

@@ -1,0 +1,110 @@
+//! https targets: certificates are checked, against the platform's trust store and nothing else.
+
+use std::{process::Command, sync::Arc};
+
+use rcgen::CertifiedKey;
+use rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer};
+use serde_json::json;
+use target::{Blocked, Control, Egress, TargetError, probe::probe};
+use testkit::{Chat, ScriptedServer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{control_of, spec_of};
+
+/// TLS in front of a scripted server, with a certificate that it signed itself.
+struct Front {
+    server: ScriptedServer,
+    port: u16,
+    certificate_pem: String,
+}
+
+async fn front(names: &[&str]) -> Front {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
+    let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key.into())
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = ScriptedServer::chat(&Chat::of(&["x"]));
+    let address = server.address();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut session) = acceptor.accept(stream).await else { return };
+                let mut inner = TcpStream::connect(address).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut session, &mut inner).await;
+            });
+        }
+    });
+    Front { server, port, certificate_pem: cert.pem() }
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_refused() {
+    let front = front(&["localhost"]).await;
+    let spec = spec_of(&format!("https://localhost:{}", front.port), &json!({}));
+    let error = control_of(&spec, None).models().await.unwrap_err();
+    let TargetError::Unreachable(words) = &error else { panic!("{error:?}") };
+    assert!(words.contains("certificate"), "{words}");
+    assert!(front.server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_unreachable() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            stream.try_write(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        }
+    });
+    let spec = spec_of(&format!("https://127.0.0.1:{port}"), &json!({}));
+    let failure = probe(&control_of(&spec, None), &spec).await.unwrap_err().reason();
+    assert_eq!(failure.code, shared::ReasonCode::TargetUnreachable, "{failure:?}");
+}
+
+#[tokio::test]
+async fn https_meets_the_same_gate() {
+    let front = front(&["localhost"]).await;
+    let spec = spec_of(&format!("https://localhost:{}", front.port), &json!({}));
+    let public = Egress::new(Egress::PUBLIC, Vec::new()).unwrap();
+    let refused = Control::new(&public, &spec.url, None);
+    assert!(matches!(refused, Err(TargetError::Blocked(Blocked))));
+}
+
+/// Runs itself once more with the certificate in the trust store.
+#[tokio::test]
+async fn a_trusted_certificate_is_taken_for_its_name_alone() {
+    const PORT: &str = "TLS_TEST_PORT";
+    if let Ok(port) = std::env::var(PORT) {
+        let spec = spec_of(&format!("https://localhost:{port}"), &json!({}));
+        probe(&control_of(&spec, None), &spec).await.unwrap();
+        let other = spec_of(&format!("https://127.0.0.1:{port}"), &json!({}));
+        let error = control_of(&other, None).models().await.unwrap_err();
+        assert!(error.to_string().contains("certificate"), "{error}");
+        return;
+    }
+    let front = front(&["localhost"]).await;
+    let store = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(store.path(), &front.certificate_pem).unwrap();
+    let again = tokio::task::spawn_blocking(move || {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "tls::a_trusted_certificate_is_taken_for_its_name_alone"])
+            .env("SSL_CERT_FILE", store.path())
+            .env_remove("SSL_CERT_DIR")
+            .env(PORT, front.port.to_string())
+            .output()
+            .unwrap()
+    });
+    let again = again.await.unwrap();
+    assert!(again.status.success(), "{again:?}");
+    assert_eq!(front.server.requests().len(), 2);
+}
