@@ -4,7 +4,7 @@
 
 use std::{ffi::OsStr, process::ExitCode};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum, builder::Resettable};
+use clap::{Args, Parser, ValueEnum, builder::Resettable};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -118,6 +118,8 @@ pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[derive(Debug, Parser)]

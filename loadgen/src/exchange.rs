@@ -87,7 +87,6 @@ pub(crate) struct Attempt {
     intended_us: Micros,
     picked_up_us: Micros,
     sent_us: Option<Micros>,
-    headers_us: Option<Micros>,
     connection: Option<ConnectionUse>,
     last_read: u64,
     answer: Answer,
@@ -99,7 +98,6 @@ impl Attempt {
             intended_us,
             picked_up_us: exchanger.now_us(),
             sent_us: None,
-            headers_us: None,
             connection: None,
             last_read: 0,
             answer: Answer::new(exchanger.max_tokens, exchanger.keep_text),
@@ -108,7 +106,7 @@ impl Attempt {
 
     /// The request as it is handed to the metrics.
     pub(crate) fn into_sample(self, prompt: String, outcome: Outcome, exchanger: &Exchanger) -> Sample {
-        let Self { intended_us, picked_up_us, sent_us, headers_us, connection, answer, .. } = self;
+        let Self { intended_us, picked_up_us, sent_us, connection, answer, .. } = self;
         let outcome = match outcome {
             Outcome::Failed(failure) => {
                 Outcome::Failed(failure.scrubbed(|words| exchanger.client.scrubbed(words)))
@@ -119,7 +117,6 @@ impl Attempt {
             intended_us,
             picked_up_us,
             sent_us,
-            headers_us,
             first_event_us: answer.first_event_us,
             first_answer_us: answer.first_answer_us,
             end_us: exchanger.now_us(),
@@ -168,7 +165,6 @@ impl Exchanger {
         attempt.sent_us = connection.stamps().sent_ns().map(|ns| ns / 1_000);
         let mut head =
             sent.map_err(|broken| RequestFailure::BrokenBeforeAnswer(broken.to_string()))?;
-        attempt.headers_us = Some(connection.stamps().last_read().arrived_ns / 1_000);
 
         if head.status != 200 || !may_be_event_stream(&head) {
             return Err(self.refusal(&mut connection, head, &mut patience).await);

@@ -16,4 +16,4 @@ mod sample;
 pub use engine::{
     Control, Outcome, PrepareError, Prepared, Settings, Snapshot, prepare, socket_capacity,
 };
-pub use prompt::Hub;
+pub use prompt::{Hub, InvalidHub};

@@ -16,8 +16,6 @@ pub struct Sample {
     pub picked_up_us: Micros,
     /// When its first byte was handed to the socket.
     pub sent_us: Option<Micros>,
-    /// When the response's head had arrived.
-    pub headers_us: Option<Micros>,
     /// First SSE event of any kind.
     pub first_event_us: Option<Micros>,
     /// First token event that is not reasoning.

@@ -133,8 +133,12 @@ impl Inner {
         // Committed before the first request: from here on this run is never started again.
         match self.store.load_starts(&held, prepared.model()).await {
             Ok(()) => Some(self.drive(prepared, &held, order).await),
-            Err(StoreError::Lost { .. }) => {
+            Err(StoreError::Lost(_)) => {
                 order.give(StopCause::LeaseLost);
+                stopped_before_load(order)
+            }
+            Err(StoreError::CancelRequested(_)) => {
+                order.give(StopCause::Cancelled);
                 stopped_before_load(order)
             }
             Err(error) => {
@@ -165,7 +169,7 @@ impl Inner {
                 Ok(state) => {
                     return tracing::info!(benchmark = %held.id, %state, reason = ?ending.reason, "run is over");
                 }
-                Err(StoreError::Lost { .. }) => return lease::log_lost(held.id),
+                Err(StoreError::Lost(_)) => return lease::log_lost(held.id),
                 Err(error) if tokio::time::Instant::now() < give_up_at => {
                     tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store the end; trying again");
                     tokio::time::sleep(RETRY_STORING_AFTER).await;

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use daemon::causes;
+use futures::StreamExt;
 use shared::BenchmarkId;
 use store::{Held, Lease, Renewal, Store};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::pause;
 
 /// How often a runner looks whether somebody asked to cancel, where nothing tells it.
 const LOOK_FOR_CANCEL_EVERY: Duration = Duration::from_millis(500);
@@ -76,7 +76,7 @@ pub(crate) async fn keep(
     over: CancellationToken,
 ) {
     let renewing = async {
-        let lease = *store.lease();
+        let lease = store.lease();
         let every = renew_interval(&lease);
         let mut renewed_at = Instant::now();
         loop {
@@ -111,13 +111,19 @@ async fn watch_for_cancel(store: &Store, held: &Held, order: &StopOrder) {
     let mut told = store.cancellations();
     loop {
         let wake = async {
-            while told.recv().await != Some(held.id) {}
+            while let Some(id) = told.next().await {
+                if id == held.id {
+                    return;
+                }
+            }
+            // Nobody tells any more; the clock does.
+            std::future::pending().await
         };
         tokio::select! {
             () = wake => {}
             () = tokio::time::sleep(LOOK_FOR_CANCEL_EVERY) => {}
         }
-        if let Ok(true) = store.cancel_requested(held).await {
+        if let Ok(Renewal::CancelRequested) = store.cancel_requested(held).await {
             order.give(StopCause::Cancelled);
             return std::future::pending().await;
         }

@@ -85,10 +85,10 @@ async fn wait_for_schema(store: &Store, shutdown: &CancellationToken) -> bool {
 
 /// Finds what others left behind: lost runs, lost tickets.
 async fn housekeeping(store: Store, shutdown: CancellationToken) {
-    let every = lease::sweep_interval(store.lease());
+    let every = lease::sweep_interval(&store.lease());
     while !pause(every, &shutdown).await {
         match store.sweep().await {
-            Ok(swept) if !swept.is_empty() => tracing::info!(?swept, "swept"),
+            Ok(swept) if swept != store::Swept::default() => tracing::info!(?swept, "swept"),
             Ok(_) => {}
             Err(error) => tracing::warn!(error = %causes(&error), "cannot sweep"),
         }

@@ -20,7 +20,7 @@ impl Registry {
     pub(crate) async fn enter(settings: &Settings, store: Store) -> Result<Self, StoreError> {
         let host = nix::unistd::gethostname().unwrap_or_default();
         let registration = Registration {
-            id: Store::new_runner_id(),
+            id: RunnerId(ulid::Ulid::generate().to_string()),
             name: format!("{}-{}", host.to_string_lossy(), std::process::id()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             max_users: settings.runner_max_users,
@@ -39,7 +39,7 @@ impl Registry {
 
     /// Says that this runner lives, until `shutdown`.
     pub(crate) async fn beat_until(self, shutdown: CancellationToken) {
-        let every = lease::renew_interval(self.store.lease());
+        let every = lease::renew_interval(&self.store.lease());
         while !pause(every, &shutdown).await {
             self.say(RunnerState::Active).await;
         }
@@ -52,7 +52,11 @@ impl Registry {
     }
 
     async fn say(&self, state: RunnerState) {
-        if let Err(error) = self.store.beat(self.id(), state).await {
+        let said = match self.store.beat(self.id(), state).await {
+            Err(StoreError::UnknownRunner(_)) => self.store.register(&self.registration).await,
+            said => said,
+        };
+        if let Err(error) = said {
             tracing::warn!(error = %causes(&error), "cannot tell that this runner is {state:?}");
         }
     }
