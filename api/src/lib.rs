@@ -41,7 +41,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use auth::InvalidCredentials;
-pub use settings::{Options, Settings, without_empty_variables};
+pub use settings::{Options, Settings};
 
 use problem::{ApiError, Kind};
 

@@ -3,9 +3,8 @@
 //! Names and meanings are the original service's where it had them. An empty variable is an unset
 //! one, and a value outside its limits stops the start instead of being bent into shape.
 
-use std::{ffi::OsStr, fmt::Display};
+use std::fmt::Display;
 
-use clap::{CommandFactory, FromArgMatches, builder::Resettable};
 use secrecy::{ExposeSecret, SecretString};
 use shared::{
     DurationS, ModelName, OutOfRange, PromptSource, SpawnRate, TargetUrl, TokenizerSource, Users,
@@ -159,7 +158,6 @@ impl Settings {
 /// What the binary `api` is started with.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "api", version, about = "The REST API of LLM Benchmark API")]
-#[expect(clippy::doc_markdown, reason = "these comments are what --help says")]
 pub struct Options {
     /// What the API needs to know beside its database.
     #[command(flatten)]
@@ -167,30 +165,9 @@ pub struct Options {
     /// Where the database is.
     #[command(flatten)]
     pub database: store::DatabaseSettings,
-    /// How log lines are written: text or json. RUST_LOG says which.
-    #[arg(long, env = "LOG_FORMAT", default_value = "text", value_parser = ["text", "json"])]
-    pub log_format: String,
-}
-
-impl Options {
-    /// Reads the command line and the environment; ends the process where they make no sense.
-    pub fn from_environment() -> Self {
-        let command = without_empty_variables(Self::command());
-        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|refused| refused.exit())
-    }
-}
-
-/// Makes every empty environment variable of `command` an unset one: `.env` files of the original
-/// service name variables without a value.
-pub fn without_empty_variables(command: clap::Command) -> clap::Command {
-    command.mut_args(|arg| {
-        let is_empty = arg.get_env().is_some_and(is_empty_variable);
-        if is_empty { arg.env(Resettable::Reset) } else { arg }
-    })
-}
-
-fn is_empty_variable(name: &OsStr) -> bool {
-    std::env::var_os(name).is_some_and(|value| value.to_string_lossy().trim().is_empty())
+    /// How it logs.
+    #[command(flatten)]
+    pub log: daemon::Log,
 }
 
 /// Python's way of writing booleans, and everybody else's.

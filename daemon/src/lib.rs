@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 /// How a process logs.
 #[derive(Args, Clone, Debug)]
 pub struct Log {
-    /// How log lines are written. RUST_LOG says which.
+    /// How log lines are written. `RUST_LOG` says which.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }

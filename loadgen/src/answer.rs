@@ -66,9 +66,16 @@ impl Answer {
     /// # Errors
     ///
     /// `StreamError` and `Malformed`, once an event says so; the answer is over then.
-    pub(crate) fn take(&mut self, bytes: &[u8], read: u64, at_us: Micros) -> Result<(), RequestFailure> {
+    pub(crate) fn take(
+        &mut self,
+        bytes: &[u8],
+        read: u64,
+        at_us: Micros,
+    ) -> Result<(), RequestFailure> {
         let Some(left) = self.bytes_left.checked_sub(bytes.len()) else {
-            return Err(RequestFailure::Malformed("more bytes than its tokens can need".to_owned()));
+            return Err(RequestFailure::Malformed(
+                "more bytes than its tokens can need".to_owned(),
+            ));
         };
         self.bytes_left = left;
         let mut decoder = std::mem::replace(&mut self.decoder, Decoder::new(0));
@@ -91,13 +98,17 @@ impl Answer {
     /// # Errors
     ///
     /// `Truncated` without a `finish_reason` or `[DONE]`, `EmptyOutput` without a token event.
-    pub(crate) fn end(&mut self, cause: Option<String>, at_us: Micros) -> Result<(), RequestFailure> {
+    pub(crate) fn end(
+        &mut self,
+        cause: Option<String>,
+        at_us: Micros,
+    ) -> Result<(), RequestFailure> {
         let mut decoder = std::mem::replace(&mut self.decoder, Decoder::new(0));
         let mut failure = None;
         decoder.finish(|data| {
-            // What a broken stream leaves behind need not be whole.
-            if cause.is_none() && failure.is_none() {
-                failure = self.event(data, 0, at_us).err();
+            // What a stream leaves behind need not be whole: it may be cut anywhere.
+            if let Err(told @ RequestFailure::StreamError(_)) = self.event(data, 0, at_us) {
+                failure = Some(told);
             }
         });
         let is_over = self.done || (self.finish_reason.is_some() && cause.is_none());
@@ -114,7 +125,8 @@ impl Answer {
         if self.done {
             return Ok(());
         }
-        let message = chunk::read(data).map_err(|bad| RequestFailure::Malformed(bad.to_string()))?;
+        let message =
+            chunk::read(data).map_err(|bad| RequestFailure::Malformed(bad.to_string()))?;
         let delta = match message {
             Message::Done => {
                 self.done = true;
@@ -232,7 +244,9 @@ mod tests {
     fn an_error_object_and_what_is_no_json_end_the_answer() {
         let error = delta(r#"{"error":{"message":"out of memory"}}"#);
         let failure = Answer::new(1, false).take(error.as_bytes(), 1, 1).unwrap_err();
-        assert!(matches!(&failure, RequestFailure::StreamError(words) if words.contains("out of memory")));
+        assert!(
+            matches!(&failure, RequestFailure::StreamError(words) if words.contains("out of memory"))
+        );
         let failure = Answer::new(1, false).take(b"data: <html>\n\n", 1, 1).unwrap_err();
         assert!(matches!(failure, RequestFailure::Malformed(_)));
     }

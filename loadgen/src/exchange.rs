@@ -105,7 +105,12 @@ impl Attempt {
     }
 
     /// The request as it is handed to the metrics.
-    pub(crate) fn into_sample(self, prompt: String, outcome: Outcome, exchanger: &Exchanger) -> Sample {
+    pub(crate) fn into_sample(
+        self,
+        prompt: String,
+        outcome: Outcome,
+        exchanger: &Exchanger,
+    ) -> Sample {
         let Self { intended_us, picked_up_us, sent_us, connection, answer, .. } = self;
         let outcome = match outcome {
             Outcome::Failed(failure) => {
@@ -152,8 +157,7 @@ impl Exchanger {
     ) -> Result<(), RequestFailure> {
         let mut connection = self.connection(attempt, kept.take()).await?;
         let mut patience = Patience::new(self.limits);
-        let mut sent =
-            patience.within(0, connection.send(&self.client, body.clone())).await?;
+        let mut sent = patience.within(0, connection.send(&self.client, body.clone())).await?;
         if let Err(broken) = &sent
             && broken.unsent
             && attempt.connection == Some(ConnectionUse::Reused)
@@ -187,12 +191,13 @@ impl Exchanger {
             attempt.connection = Some(ConnectionUse::Reused);
             return Ok(connection);
         }
-        let connection = self.client.connect(&self.clock).await.map_err(|failure| match failure {
-            ConnectFailure::Blocked(blocked) => RequestFailure::Blocked(blocked),
-            ConnectFailure::Tcp(error) => RequestFailure::Connect(error),
-            ConnectFailure::Tls(error) => RequestFailure::Tls(error),
-            ConnectFailure::Timeout(limit) => RequestFailure::TimeoutConnect(limit),
-        })?;
+        let connection =
+            self.client.connect(&self.clock).await.map_err(|failure| match failure {
+                ConnectFailure::Blocked(blocked) => RequestFailure::Blocked(blocked),
+                ConnectFailure::Tcp(error) => RequestFailure::Connect(error),
+                ConnectFailure::Tls(error) => RequestFailure::Tls(error),
+                ConnectFailure::Timeout(limit) => RequestFailure::TimeoutConnect(limit),
+            })?;
         let connect_us = u64::try_from(connection.connect_took().as_micros()).unwrap_or(u64::MAX);
         attempt.connection = Some(ConnectionUse::Opened { connect_us });
         Ok(connection)

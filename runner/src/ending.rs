@@ -25,11 +25,17 @@ pub(crate) fn without_load(to: State, reason: Reason) -> Ending {
 /// The end of a run that was stopped for `cause`.
 pub(crate) fn of_stop(cause: StopCause) -> (State, Option<Reason>) {
     let (to, code, detail) = match cause {
-        StopCause::Cancelled => (State::Cancelled, ReasonCode::CancelRequested, "cancelled on request"),
-        StopCause::LeaseLost => {
-            (State::Failed, ReasonCode::LeaseLost, "the runner could not renew its lease and stopped by itself")
+        StopCause::Cancelled => {
+            (State::Cancelled, ReasonCode::CancelRequested, "cancelled on request")
         }
-        StopCause::Shutdown => (State::Failed, ReasonCode::RunnerShutdown, "the runner was stopped"),
+        StopCause::LeaseLost => (
+            State::Failed,
+            ReasonCode::LeaseLost,
+            "the runner could not renew its lease and stopped by itself",
+        ),
+        StopCause::Shutdown => {
+            (State::Failed, ReasonCode::RunnerShutdown, "the runner was stopped")
+        }
     };
     (to, Some(Reason::new(code, detail)))
 }

@@ -17,9 +17,9 @@ use crate::{
 };
 
 /// How long loading prompts and tokenizer and asking the target may take.
-const MOST_PREPARATION: Duration = Duration::from_secs(600);
+const MOST_PREPARATION: Duration = Duration::from_mins(10);
 /// How long a run's end is tried to be stored.
-const MOST_STORING: Duration = Duration::from_secs(120);
+const MOST_STORING: Duration = Duration::from_mins(2);
 /// Between two tries.
 const RETRY_STORING_AFTER: Duration = Duration::from_secs(1);
 
@@ -63,7 +63,7 @@ impl Desk {
             let _seat = seat;
             while !self.0.shutdown.is_cancelled() {
                 match self.0.store.claim(&self.0.runner, self.0.max_users).await {
-                    Ok(Some(claim)) => self.0.work_off(claim).await,
+                    Ok(Some(claim)) => Box::pin(self.0.work_off(claim)).await,
                     Ok(None) => break,
                     Err(error) => {
                         tracing::warn!(error = %causes(&error), "cannot look for work");
@@ -86,19 +86,19 @@ impl Desk {
 
 impl Inner {
     async fn work_off(&self, claim: Claim) {
-        let held = claim.held.clone();
+        let held = claim.held;
         let order = StopOrder::new();
         let over = CancellationToken::new();
         let keeper = tokio::spawn(lease::keep(
             self.store.clone(),
-            held.clone(),
+            held,
             order.clone(),
             self.shutdown.clone(),
             over.clone(),
         ));
         tracing::info!(benchmark = %held.id, fence = held.fence, "run taken up");
         match self.run(claim, &order).await {
-            Some(ending) => self.store_ending(&held, ending).await,
+            Some(ending) => Box::pin(self.store_ending(&held, ending)).await,
             None => self.give_back(&held).await,
         }
         over.cancel();
@@ -150,8 +150,7 @@ impl Inner {
 
     async fn drive(&self, prepared: Prepared, held: &Held, order: &StopOrder) -> Ending {
         let (snapshots, watched) = watch::channel(Snapshot::default());
-        let observer =
-            tokio::spawn(observer::observe(self.store.clone(), held.clone(), watched));
+        let observer = tokio::spawn(observer::observe(self.store.clone(), *held, watched));
         let control = Control { stop: order.token().clone(), snapshots };
         let outcome = prepared.run(control).await;
         let _ = observer.await;

@@ -9,7 +9,6 @@ use store::{Held, Lease, Renewal, Store};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-
 /// How often a runner looks whether somebody asked to cancel, where nothing tells it.
 const LOOK_FOR_CANCEL_EVERY: Duration = Duration::from_millis(500);
 
@@ -26,7 +25,7 @@ pub(crate) fn sweep_interval(lease: &Lease) -> Duration {
 /// How long after the last renewal a runner stops by itself: well before anybody else may think
 /// that the target is free. Only the rate of clocks matters, not what they show.
 fn self_fence_after(lease: &Lease) -> Duration {
-    lease.ttl - lease.ttl / 4
+    lease.ttl.mul_f64(0.75)
 }
 
 /// Why a run is to stop before its end.
@@ -53,7 +52,8 @@ impl StopOrder {
     }
 
     pub(crate) fn give(&self, cause: StopCause) {
-        self.cause.send_if_modified(|given| given.is_none().then(|| *given = Some(cause)).is_some());
+        self.cause
+            .send_if_modified(|given| given.is_none().then(|| *given = Some(cause)).is_some());
         self.token.cancel();
     }
 
@@ -117,7 +117,7 @@ async fn watch_for_cancel(store: &Store, held: &Held, order: &StopOrder) {
                 }
             }
             // Nobody tells any more; the clock does.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = wake => {}
@@ -133,7 +133,7 @@ async fn watch_for_cancel(store: &Store, held: &Held, order: &StopOrder) {
 async fn watch_for_shutdown(order: &StopOrder, shutdown: &CancellationToken) {
     shutdown.cancelled().await;
     order.give(StopCause::Shutdown);
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// What is logged of a lost lease.

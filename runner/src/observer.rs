@@ -8,14 +8,14 @@ use shared::{Phase, Progress};
 use store::{Held, Store};
 use tokio::sync::watch;
 
-
 /// Writes each snapshot, until the run is over. The figures so far are written when there are new
 /// ones. A write that fails is left out: the next one says more.
 pub(crate) async fn observe(store: Store, held: Held, mut snapshots: watch::Receiver<Snapshot>) {
     let mut written = None;
     while snapshots.changed().await.is_ok() {
         let Snapshot { progress, partial } = snapshots.borrow_and_update().clone();
-        let is_new = |figures: &&Arc<_>| !written.as_ref().is_some_and(|w| Arc::ptr_eq(w, *figures));
+        let is_new =
+            |figures: &&Arc<_>| !written.as_ref().is_some_and(|w| Arc::ptr_eq(w, *figures));
         let figures = partial.as_ref().filter(is_new);
         let outcome = store
             .progress(&held, &progress, figures.map(|figures| (&figures.0, figures.1.as_slice())))

@@ -74,8 +74,8 @@ macro_rules! bounded {
 
         #[cfg(feature = "openapi")]
         openapi_as!($name, $raw, |schema| {
-            schema.minimum = Some($name::MIN as f64);
-            schema.maximum = Some($name::MAX as f64);
+            schema.minimum = $name::MIN.to_string().parse().ok();
+            schema.maximum = $name::MAX.to_string().parse().ok();
         });
     };
 }

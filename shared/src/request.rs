@@ -260,10 +260,10 @@ impl NewBenchmark {
         let max_tokens: MaxTokens = read.number("max_tokens", valid(128));
         let shortest_default = valid(20.min(max_tokens.get()));
         let min_tokens: MinTokens = read.number("min_tokens", shortest_default);
-        read.ordered("min_tokens", min_tokens.get(), "max_tokens", max_tokens.get());
+        read.ordered("min_tokens", &min_tokens.get(), "max_tokens", &max_tokens.get());
         let wait_min_s: ThinkTimeS = read.number("wait_min", valid(0.0));
         let wait_max_s: ThinkTimeS = read.number("wait_max", wait_min_s);
-        read.ordered("wait_min", wait_min_s.get(), "wait_max", wait_max_s.get());
+        read.ordered("wait_min", &wait_min_s.get(), "wait_max", &wait_max_s.get());
 
         let load = Load::ClosedLoop(ClosedLoop {
             users: read.number("user", defaults.users),
@@ -513,9 +513,9 @@ impl Reader<'_> {
     fn ordered<T: PartialOrd + std::fmt::Display>(
         &mut self,
         low_name: &str,
-        low: T,
+        low: &T,
         high_name: &str,
-        high: T,
+        high: &T,
     ) {
         if low > high {
             self.refuse(

@@ -37,11 +37,13 @@ impl TargetUrl {
     }
 
     /// Host name or literal address, as the URL parser normalised it (`0x7f.1` is `127.0.0.1`).
+    #[expect(clippy::missing_panics_doc, reason = "`TryFrom` refuses URLs without a host")]
     pub fn host(&self) -> url::Host<&str> {
         self.base.host().expect("TryFrom refuses URLs without a host")
     }
 
     /// The port, given or implied by the scheme.
+    #[expect(clippy::missing_panics_doc, reason = "http and https have default ports")]
     pub fn port(&self) -> u16 {
         self.base.port_or_known_default().expect("http and https have default ports")
     }

@@ -36,9 +36,9 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{Blocked, Egress, ResolveFailure, USER_AGENT, excerpt, tls};
-pub use crate::stream::{Clock, LastRead, Stamps};
 use crate::stream::StampedStream;
+pub use crate::stream::{Clock, LastRead, Stamps};
+use crate::{Blocked, Egress, ResolveFailure, USER_AGENT, excerpt, tls};
 
 /// Most bytes of a response's head, and of a read.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -96,7 +96,8 @@ impl Client {
     ) -> Result<Self, ClientError> {
         let addresses = egress.resolve(url).await?;
         let endpoint = url.endpoint("chat/completions");
-        let path = endpoint.path().parse().map_err(|_| ClientError::Request(endpoint.to_string()))?;
+        let path =
+            endpoint.path().parse().map_err(|_| ClientError::Request(endpoint.to_string()))?;
         Ok(Self {
             addresses,
             next_address: AtomicUsize::new(0),
@@ -122,7 +123,10 @@ impl Client {
         let mut failure = ConnectFailure::Tcp(io::ErrorKind::AddrNotAvailable.into());
         for nth in 0..self.addresses.len() {
             let address = self.addresses[(first + nth) % self.addresses.len()];
-            self.egress.check_address(address)?;
+            if let Err(blocked) = self.egress.check_address(address) {
+                failure = blocked.into();
+                continue;
+            }
             let began = Instant::now();
             match TcpStream::connect(address).await {
                 Ok(socket) => return self.handshake(socket, began.elapsed(), clock).await,
@@ -138,8 +142,7 @@ impl Client {
         connect_took: Duration,
         clock: &Arc<Clock>,
     ) -> Result<Connection, ConnectFailure> {
-        let stream =
-            StampedStream::new(socket, Arc::clone(clock)).map_err(ConnectFailure::Tcp)?;
+        let stream = StampedStream::new(socket, Arc::clone(clock)).map_err(ConnectFailure::Tcp)?;
         let stamps = stream.stamps();
         let (sender, driver) = match &self.tls {
             None => http(stream).await,
@@ -206,10 +209,8 @@ async fn http<S>(stream: S) -> hyper::Result<(Sender, Driver)>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(MAX_HEAD_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await?;
+    let (sender, connection) =
+        http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
     Ok((sender, Box::pin(connection)))
 }
 

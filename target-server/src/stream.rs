@@ -75,7 +75,7 @@ impl Clock {
     }
 
     /// A wall-clock stamp of the kernel on this axis; never later than `now_ns`.
-    fn from_realtime_ns(&self, stamp: i64, now_ns: u64) -> u64 {
+    fn on_axis(&self, stamp: i64, now_ns: u64) -> u64 {
         let axis = stamp - self.realtime_minus_axis.load(Relaxed);
         u64::try_from(axis).unwrap_or(0).min(now_ns)
     }
@@ -193,8 +193,7 @@ fn receive(
     into: &mut [u8],
 ) -> io::Result<usize> {
     let mut parts = [IoSliceMut::new(into)];
-    let message =
-        recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(control), MsgFlags::empty())?;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(control), MsgFlags::empty())?;
     let bytes = message.bytes;
     if bytes > 0 {
         let now_ns = clock.now_ns();
@@ -206,7 +205,7 @@ fn receive(
         });
         match stamp.filter(|stamp| *stamp != 0) {
             Some(stamp) => {
-                let arrived = clock.from_realtime_ns(stamp, now_ns);
+                let arrived = clock.on_axis(stamp, now_ns);
                 stamps.note_read(arrived, Some(now_ns - arrived));
             }
             None => stamps.note_read(now_ns, None),

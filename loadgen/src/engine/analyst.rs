@@ -79,9 +79,9 @@ impl Analyst {
                 break;
             }
             let progress = self.progress();
-            let figures = nth.is_multiple_of(FIGURES_EVERY).then(|| {
-                Arc::new((self.report(), self.recorder.series()))
-            });
+            let figures = nth
+                .is_multiple_of(FIGURES_EVERY)
+                .then(|| Arc::new((self.report(), self.recorder.series())));
             snapshots.send_modify(|snapshot| {
                 snapshot.progress = progress;
                 if figures.is_some() {
@@ -118,13 +118,14 @@ impl Analyst {
     fn progress(&self) -> Progress {
         let elapsed_s = self.origin.elapsed().as_secs_f64();
         let ramp_s = f64::from(self.plan.users.get() - 1) / f64::from(self.plan.spawn_rate.get());
-        let phase = if elapsed_s >= f64::from(self.plan.duration_s.get()) || self.stop.is_cancelled() {
-            Phase::Draining
-        } else if elapsed_s < ramp_s {
-            Phase::Warmup
-        } else {
-            Phase::Measuring
-        };
+        let phase =
+            if elapsed_s >= f64::from(self.plan.duration_s.get()) || self.stop.is_cancelled() {
+                Phase::Draining
+            } else if elapsed_s < ramp_s {
+                Phase::Warmup
+            } else {
+                Phase::Measuring
+            };
         Progress {
             phase,
             elapsed_s,

@@ -36,7 +36,8 @@ fn cpu(clock: ClockId) -> Option<Duration> {
 
 /// Cores this process may use.
 pub(crate) fn cores() -> u32 {
-    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
+    std::thread::available_parallelism()
+        .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
 }
 
 /// Host name and kernel.

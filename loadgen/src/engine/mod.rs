@@ -85,6 +85,10 @@ impl Outcome {
 
 impl Prepared {
     /// Drives the load to its end, or until it is stopped.
+    ///
+    /// # Panics
+    ///
+    /// Where the system starts no more threads.
     pub async fn run(self, control: Control) -> Outcome {
         let Control { stop, snapshots } = control;
         let Load::ClosedLoop(plan) = &self.spec.load;

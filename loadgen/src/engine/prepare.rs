@@ -3,7 +3,10 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
-use shared::{BenchmarkSpec, Reason, ReasonCode, report::{Environment, TargetEnvironment}};
+use shared::{
+    BenchmarkSpec, Reason, ReasonCode,
+    report::{Environment, TargetEnvironment},
+};
 use target::{
     Control, Egress, ResolveFailure,
     client::{Client, ClientError},
@@ -36,7 +39,9 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// More users than this process can have sockets.
-    #[error("{users} users need as many sockets, but this runner's limit of open files leaves {capacity}; raise `ulimit -n`")]
+    #[error(
+        "{users} users need as many sockets, but this runner's limit of open files leaves {capacity}; raise `ulimit -n`"
+    )]
     TooManyUsers {
         /// Users asked for.
         users: u32,
@@ -61,7 +66,9 @@ impl PrepareError {
     /// The reason a client reads.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::TooManyUsers { .. } => Reason::new(ReasonCode::CapacityExceeded, self.to_string()),
+            Self::TooManyUsers { .. } => {
+                Reason::new(ReasonCode::CapacityExceeded, self.to_string())
+            }
             Self::Prompts(error) => error.reason(),
             Self::Tokenizer(error) => error.reason(),
             Self::Probe(failure) => failure.reason(),
@@ -177,5 +184,7 @@ fn spec_hash(spec: &BenchmarkSpec) -> String {
             spec.to_string()
         })
         .unwrap_or_default();
-    Sha256::digest(json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(json);
+    let first: [u8; 8] = std::array::from_fn(|index| digest[index]);
+    format!("{:016x}", u64::from_be_bytes(first))
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 use shared::report::{FailureClass, TokenSource};
 use testkit::{Chat, Script, ScriptedServer};
+use tokio_util::sync::CancellationToken;
 
 use super::{assert_fails_as, drive, drive_with, ms, only_failure, short};
 
@@ -54,14 +55,18 @@ async fn a_page_and_plain_json_are_malformed() {
     fails_as(page, FailureClass::Malformed, "<html>login").await;
     let json = Script::answer(200, "application/json", r#"{"choices":[]}"#);
     fails_as(json, FailureClass::Malformed, "application/json").await;
-    let event = Script::stream(&["data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n", "data: oops\n\n"]);
+    let event = Script::stream(&[
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n",
+        "data: oops\n\n",
+    ]);
     fails_as(event.end_chunks(), FailureClass::Malformed, "oops").await;
 }
 
 #[tokio::test]
 async fn a_server_that_never_answers_times_out_at_the_first_token() {
     fails_as(Script::new().stall(), FailureClass::TimeoutFirstToken, "no token").await;
-    fails_as(Script::new().chunked_head().stall(), FailureClass::TimeoutFirstToken, "no token").await;
+    fails_as(Script::new().chunked_head().stall(), FailureClass::TimeoutFirstToken, "no token")
+        .await;
 }
 
 #[tokio::test]
@@ -72,10 +77,15 @@ async fn a_stream_that_stands_still_times_out_as_idle() {
 
 #[tokio::test]
 async fn a_stream_that_drips_for_ever_times_out_as_a_whole() {
-    let drip = (0..200).fold(Script::new().chunked_head(), |script, _| script.token("a").after(ms(50)));
+    let drip =
+        (0..200).fold(Script::new().chunked_head(), |script, _| script.token("a").after(ms(50)));
     let server = turning_to(drip);
     let limits = json!({"timeout_total": 0.6, "timeout_idle": 0.5});
-    assert_fails_as(&drive(short(&server.url(), limits)).await, FailureClass::TimeoutTotal, "not over");
+    assert_fails_as(
+        &drive(short(&server.url(), limits)).await,
+        FailureClass::TimeoutTotal,
+        "not over",
+    );
 }
 
 #[tokio::test]
@@ -83,7 +93,8 @@ async fn a_cut_stream_is_truncated_however_it_is_cut() {
     let begun = || Script::new().chunked_head().token("a").token("b");
     fails_as(begun().close(), FailureClass::Truncated, "after 2 token events").await;
     fails_as(begun().reset(), FailureClass::Truncated, "after 2 token events").await;
-    fails_as(begun().end_chunks(), FailureClass::Truncated, "neither a finish_reason nor [DONE]").await;
+    fails_as(begun().end_chunks(), FailureClass::Truncated, "neither a finish_reason nor [DONE]")
+        .await;
     let silent = Script::new().closing_head().close();
     fails_as(silent, FailureClass::Truncated, "after 0 token events").await;
 }
@@ -110,16 +121,19 @@ async fn a_connection_that_closes_before_it_answers_is_a_connect_failure() {
 #[tokio::test]
 async fn a_target_that_cannot_be_reached_fails_before_any_load() {
     let spec = short(&ScriptedServer::refusing_url(), json!({"model": "tiny"}));
-    let error = drive_with(spec, None, Default::default()).await.expect_err("nobody listens");
+    let error =
+        drive_with(spec, None, CancellationToken::default()).await.expect_err("nobody listens");
     assert_eq!(error.reason().code, shared::ReasonCode::TargetUnreachable);
 }
 
 #[tokio::test]
 async fn a_key_that_a_target_repeats_is_in_no_figure() {
-    let server = turning_to(Script::answer(401, "text/plain", "bad key sk-canary-1234, sk-canary-1234!"));
+    let server =
+        turning_to(Script::answer(401, "text/plain", "bad key sk-canary-1234, sk-canary-1234!"));
     let key = Some("sk-canary-1234".into());
-    let outcome =
-        drive_with(short(&server.url(), json!({})), key, Default::default()).await.unwrap();
+    let outcome = drive_with(short(&server.url(), json!({})), key, CancellationToken::default())
+        .await
+        .unwrap();
     assert_eq!(server.requests()[1].header("authorization"), Some("Bearer sk-canary-1234"));
     assert_eq!(only_failure(&outcome).class, FailureClass::Http4xx);
     let all = serde_json::to_string(&outcome.report).unwrap();
@@ -155,11 +169,19 @@ async fn odd_dialects_are_understood() {
         ("no space", vec![format!("data:{content}\n\n"), "data:[DONE]\n\n".to_owned()]),
         ("no [DONE]", vec![format!("data: {content}\n\n"), format!("data: {finish}\n\n")]),
         ("no finish_reason", vec![format!("data: {content}\n\n"), "data: [DONE]\n\n".to_owned()]),
-        ("comments", vec![": ping\n\n".to_owned(), format!("data: {content}\n\n"), format!("data: {finish}\n\n")]),
+        (
+            "comments",
+            vec![
+                ": ping\n\n".to_owned(),
+                format!("data: {content}\n\n"),
+                format!("data: {finish}\n\n"),
+            ],
+        ),
         (
             "content null",
             vec![
-                "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\n\n".to_owned(),
+                "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\n\n"
+                    .to_owned(),
                 format!("data: {content}\n\n"),
                 format!("data: {finish}\n\n"),
             ],
@@ -183,7 +205,8 @@ async fn usage_with_empty_choices_is_counted() {
 
 #[tokio::test]
 async fn a_server_that_closes_after_every_answer_is_measured_all_the_same() {
-    let event = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n";
+    let event =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n";
     let outcome = completes(Script::new().closing_head().raw(event).close()).await;
     let validity = outcome.report.validity;
     assert_eq!(validity.reused_share, Some(0.0));

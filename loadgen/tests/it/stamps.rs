@@ -22,6 +22,7 @@ fn gaps_ms(server: &ScriptedServer, first: usize, last: usize) -> Vec<f64> {
         .collect()
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a count of requests")]
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -54,7 +55,10 @@ async fn ttft_tpot_and_e2e_are_what_the_server_wrote() {
     assert_near(latency.ttft_ms.as_ref().unwrap(), ttft);
     assert_near(latency.e2e_ms.as_ref().unwrap(), mean(&gaps_ms(&server, 1, 6)));
     let first_event = latency.ttfe_ms.as_ref().unwrap();
-    assert!(first_event.mean < latency.ttft_ms.as_ref().unwrap().mean / 2.0, "the role is an event");
+    assert!(
+        first_event.mean < latency.ttft_ms.as_ref().unwrap().mean / 2.0,
+        "the role is an event"
+    );
     assert!(latency.ttft_ms.as_ref().unwrap().max <= latency.e2e_ms.as_ref().unwrap().max);
 }
 
