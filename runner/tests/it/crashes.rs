@@ -1,0 +1,71 @@
+//! What is left when a runner is killed or stopped, or a run is cancelled.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::{ReasonCode, State};
+
+use crate::yard::{Yard, quick, simulate, stats};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_runner_loses_its_run_but_not_its_figures() {
+    for yard in Yard::each().await {
+        let url = simulate(quick()).await;
+        let runner = yard.runner().await;
+        let lost = yard.submit(&url, json!({"duration": 300})).await;
+        let next = yard.submit(&url, json!({})).await;
+        yard.measured(lost).await;
+        runner.kill();
+
+        let _other = yard.runner().await;
+        let lost = yard.ended(lost).await;
+        assert_eq!(lost.status, State::Lost);
+        assert_eq!(lost.reason.as_ref().unwrap().code, ReasonCode::RunnerLost);
+        assert!(lost.results.is_final && lost.results.partial);
+        assert!(lost.report.unwrap().requests.completed > 0);
+        assert_eq!(yard.claims(lost.id).await, 1, "its load is never repeated");
+
+        let next = yard.ended(next).await;
+        assert_eq!(next.status, State::Completed, "{:?}", next.reason);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_runner_stores_what_it_has_and_takes_nothing_more() {
+    for yard in Yard::each().await {
+        let url = simulate(quick()).await;
+        let runner = yard.runner().await;
+        let running = yard.submit(&url, json!({"duration": 300})).await;
+        let waiting = yard.submit(&url, json!({})).await;
+        yard.measured(running).await;
+        runner.terminate();
+        let ended = runner.wait().await;
+        assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+
+        let running = yard.read(running).await;
+        assert_eq!(running.status, State::Failed);
+        assert_eq!(running.reason.unwrap().code, ReasonCode::RunnerShutdown);
+        assert!(running.report.unwrap().requests.completed > 0);
+        assert_eq!(yard.read(waiting).await.status, State::Queued);
+
+        let _other = yard.runner().await;
+        assert_eq!(yard.ended(waiting).await.status, State::Completed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_run_keeps_its_figures_and_sends_nothing_more() {
+    for yard in Yard::each().await {
+        let url = simulate(quick()).await;
+        let _runner = yard.runner().await;
+        let id = yard.submit(&url, json!({"duration": 300, "user": 4})).await;
+        yard.measured(id).await;
+        yard.store.cancel(id).await.unwrap();
+        let cancelled = yard.ended(id).await;
+        assert_eq!(cancelled.status, State::Cancelled);
+        assert!(cancelled.report.unwrap().requests.completed > 0);
+        let sent = stats(&url).await.requests;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(stats(&url).await.requests, sent);
+    }
+}
