@@ -25,6 +25,9 @@ use crate::{
     sample::{ConnectionUse, Micros, Outcome, Sample},
 };
 
+/// A kept connection that breaks sooner than this after a request was sent on it, and before any
+/// answer, had been closed already. One that breaks later broke under the request: a failure.
+const STALE_WITHIN: Duration = Duration::from_secs(1);
 /// How long a server may keep the stream open after `[DONE]`.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
 
@@ -158,11 +161,12 @@ impl Exchanger {
         let mut connection = self.connection(attempt, kept.take()).await?;
         let mut patience = Patience::new(self.limits);
         let mut sent = patience.within(0, connection.send(&self.client, body.clone())).await?;
-        if let Err(broken) = &sent
-            && broken.unsent
+        let kept_had_died = sent.is_err()
             && attempt.connection == Some(ConnectionUse::Reused)
-        {
-            // The kept connection had died before the request left: the target saw nothing of it.
+            && patience.began.elapsed() < STALE_WITHIN;
+        if kept_had_died {
+            // Some servers close a connection after an answer without saying so; a request that
+            // meets it on its way was never looked at.
             connection = self.connection(attempt, None).await?;
             sent = patience.within(0, connection.send(&self.client, body)).await?;
         }

@@ -244,8 +244,6 @@ impl Head {
 #[error("{words}")]
 pub struct Broken {
     words: String,
-    /// Whether the request never left: a kept connection that had died meanwhile.
-    pub unsent: bool,
 }
 
 impl Broken {
@@ -256,7 +254,7 @@ impl Broken {
             words = format!("{words}: {cause}");
             source = cause.source();
         }
-        Self { words, unsent: error.is_canceled() }
+        Self { words }
     }
 }
 

@@ -214,6 +214,30 @@ async fn a_server_that_closes_after_every_answer_is_measured_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_connection_closed_in_silence_is_replaced_and_costs_no_request() {
+    // Whole answers that promise to keep the connection, and then do not.
+    let server = turning_to(Chat::of(&["a"]).usage(3, 1).first_token_after(ms(5)).script().close());
+    let outcome = drive(short(&server.url(), json!({"user": 4}))).await;
+    let requests = outcome.report.requests;
+    assert_eq!(requests.failed, 0, "{:?}", outcome.report.failures);
+    assert!(requests.completed > 20);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_breaks_late_is_a_failure() {
+    let good = Chat::of(&["a"]).usage(3, 1);
+    let server = ScriptedServer::scripted()
+        .on("GET /v1/models", good.models())
+        .once(CHAT, good.script()) // the probe
+        .once(CHAT, good.script())
+        .on(CHAT, Script::new().after(ms(1500)).close())
+        .start();
+    let outcome = drive(short(&server.url(), json!({"user": 1, "grace": 5}))).await;
+    assert_eq!(outcome.report.requests.failed, 1, "{:?}", outcome.report);
+    assert_eq!(outcome.report.failures[0].class, FailureClass::Connect);
+}
+
+#[tokio::test]
 async fn a_stream_left_open_after_done_still_completes() {
     let script = Script::new().chunked_head().token("a").done().stall();
     completes(script).await;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 /// Longest wait for anything. Only what is broken takes so long.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// What the runners' leases are, so that a test need not wait for a minute.
-const LEASE: Lease = Lease { ttl: Duration::from_secs(3), grace: Duration::from_secs(1) };
+const LEASE: Lease = Lease { ttl: Duration::from_secs(6), grace: Duration::from_secs(1) };
 
 /// One database and what hangs on it.
 pub(crate) struct Yard {
