@@ -18,7 +18,7 @@ pub struct DatabaseSettings {
     /// Host of a PostgreSQL server [default: localhost, if any other DB_* is set].
     #[arg(long, env = "DB_HOST")]
     pub db_host: Option<String>,
-    /// Database on it [default: the user's name].
+    /// Database on it [default: `benchmark_db`].
     #[arg(long, env = "DB_NAME")]
     pub db_name: Option<String>,
     /// User on it [default: postgres].
@@ -73,7 +73,7 @@ impl DatabaseSettings {
         url.set_password(password.map(encoded).as_deref()).map_err(|()| invalid("DB_PASSWORD"))?;
         let port = port.unwrap_or("5432").parse().map_err(|_| invalid("DB_PORT"))?;
         url.set_port(Some(port)).map_err(|()| invalid("DB_PORT"))?;
-        url.set_path(&encoded(name.unwrap_or(user)));
+        url.set_path(&encoded(name.unwrap_or("benchmark_db")));
         Ok(url.to_string().into())
     }
 
@@ -125,7 +125,7 @@ mod tests {
         let mut arguments = named.to_vec();
         arguments.extend(["--db-password", "p@ss/w%41rd:#", "--db-port", "6543"]);
         assert_eq!(url(&arguments), "postgres://me:p%40ss%2Fw%2541rd%3A%23@db:6543/bench");
-        assert_eq!(url(&["--db-host", "db"]), "postgres://postgres@db:5432/postgres");
+        assert_eq!(url(&["--db-host", "db"]), "postgres://postgres@db:5432/benchmark_db");
     }
 
     #[test]

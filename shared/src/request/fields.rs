@@ -1,0 +1,166 @@
+//! Every field of a request for a benchmark: what it takes, what it is when left out.
+
+use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
+use crate::{
+    DurationS, GraceS, MaxTokens, MinTokens, ModelName, Seed, SpawnRate, TargetUrl, Temperature,
+    ThinkTimeS, TimeoutS, TopP, Users,
+};
+
+/// A field of a request for a benchmark.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What it is when left out, in words.
+    pub default: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// What a field takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A whole number.
+    Integer {
+        /// Smallest.
+        min: u64,
+        /// Largest.
+        max: u64,
+    },
+    /// A number.
+    Number {
+        /// Smallest.
+        min: f64,
+        /// Largest.
+        max: f64,
+    },
+    /// A text.
+    Text {
+        /// Most characters.
+        max_chars: usize,
+    },
+    /// `true` or `false`.
+    Flag,
+}
+
+const fn field(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Field {
+    Field { name, kind, default, doc }
+}
+
+const fn timeout(name: &'static str, default: &'static str, doc: &'static str) -> Field {
+    field(name, Kind::Number { min: TimeoutS::MIN, max: TimeoutS::MAX }, default, doc)
+}
+
+/// Every field of a request for a benchmark.
+pub const FIELDS: &[Field] = &[
+    field(
+        "url",
+        Kind::Text { max_chars: TargetUrl::MAX_CHARS },
+        "LOCUST_HOST",
+        "Base URL of the target, with or without /v1. Required where LOCUST_HOST is not set.",
+    ),
+    field(
+        "user",
+        Kind::Integer { min: Users::MIN as u64, max: Users::MAX as u64 },
+        "LOCUST_USERS, else 100",
+        "Virtual users: requests open at once.",
+    ),
+    field(
+        "spawnrate",
+        Kind::Integer { min: SpawnRate::MIN as u64, max: SpawnRate::MAX as u64 },
+        "LOCUST_SPAWN_RATE, else 100",
+        "Users started a second.",
+    ),
+    field(
+        "duration",
+        Kind::Integer { min: DurationS::MIN as u64, max: DurationS::MAX as u64 },
+        "LOCUST_DURATION, else 60",
+        "Seconds in which requests are sent, counted from the first user's start.",
+    ),
+    field(
+        "model",
+        Kind::Text { max_chars: ModelName::MAX_CHARS },
+        "LOCUST_MODEL, else the first that the target lists",
+        "Model to ask for.",
+    ),
+    field(
+        "tokenizer",
+        Kind::Text { max_chars: 256 },
+        "LOCUST_TOKENIZER, else none",
+        "Hugging Face id, or a tokenizer.json below DATA_DIR: counts tokens where the target does not.",
+    ),
+    field(
+        "dataset",
+        Kind::Text { max_chars: 256 },
+        "LOCUST_DATASET, else embedded",
+        "`embedded`, a .jsonl file below DATA_DIR, or the id of a Hugging Face dataset.",
+    ),
+    field("notes", Kind::Text { max_chars: MAX_NOTES_CHARS }, "none", "Anything to remember."),
+    field("favorite", Kind::Flag, "false", "A mark to find it by."),
+    field(
+        "api_key",
+        Kind::Text { max_chars: MAX_API_KEY_CHARS },
+        "API_AUTH_TOKEN, else none",
+        "Key for the target, sent as a Bearer token. Sealed at rest, shown nowhere, gone when the run has ended.",
+    ),
+    field(
+        "max_tokens",
+        Kind::Integer { min: MaxTokens::MIN as u64, max: MaxTokens::MAX as u64 },
+        "128",
+        "Most tokens of an answer.",
+    ),
+    field(
+        "min_tokens",
+        Kind::Integer { min: MinTokens::MIN as u64, max: MinTokens::MAX as u64 },
+        "20, or max_tokens if that is less",
+        "Fewest tokens of an answer, where the target can be told so.",
+    ),
+    field(
+        "ignore_eos",
+        Kind::Flag,
+        "false",
+        "Ask for exactly max_tokens, where the target can be told so.",
+    ),
+    field(
+        "temperature",
+        Kind::Number { min: Temperature::MIN, max: Temperature::MAX },
+        "0.9",
+        "Sampling temperature.",
+    ),
+    field(
+        "top_p",
+        Kind::Number { min: TopP::MIN, max: TopP::MAX },
+        "0.9",
+        "Nucleus sampling mass.",
+    ),
+    field(
+        "wait_min",
+        Kind::Number { min: ThinkTimeS::MIN, max: ThinkTimeS::MAX },
+        "0",
+        "Shortest wait of a user between two requests, in seconds.",
+    ),
+    field(
+        "wait_max",
+        Kind::Number { min: ThinkTimeS::MIN, max: ThinkTimeS::MAX },
+        "wait_min",
+        "Longest wait of a user between two requests, in seconds.",
+    ),
+    field(
+        "grace",
+        Kind::Number { min: GraceS::MIN, max: GraceS::MAX },
+        "30",
+        "Seconds that open requests get when the duration is over.",
+    ),
+    timeout("timeout_connect", "10", "Seconds until the connection must stand."),
+    timeout("timeout_first_token", "120", "Seconds from sending to the first token."),
+    timeout("timeout_idle", "60", "Seconds without a byte once tokens flow."),
+    timeout("timeout_total", "600", "Seconds for a whole request."),
+    field(
+        "seed",
+        Kind::Integer { min: Seed::MIN, max: Seed::MAX },
+        "drawn for each benchmark",
+        "What prompts and waits derive from: the same seed, the same requests.",
+    ),
+];
