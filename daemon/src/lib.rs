@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of what the process does in between.
 
-use std::{ffi::OsStr, process::ExitCode};
+use std::{ffi::OsStr, io::IsTerminal, process::ExitCode};
 
 use clap::{Args, Parser, ValueEnum, builder::Resettable};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,10 @@ impl Log {
     pub fn start(&self, default_filter: &str) {
         let filter =
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr);
         // A log that is already there stays: two services may share this process.
         let _ = match self.log_format {
             LogFormat::Text => log.try_init(),

@@ -1,6 +1,8 @@
 //! The runner's half: claim, lease, progress, end. Every write is a compare-and-set with the
 //! fence: once a run is lost, nothing its old runner writes has any effect.
 
+use std::time::Duration;
+
 use entity::{benchmark, benchmark_partial, benchmark_secret};
 use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, OnConflict};
 use sea_orm::{
@@ -15,8 +17,10 @@ use crate::transition::{self, Change};
 use crate::vault::Sealed;
 use crate::{SealedKeyError, Store, StoreError, clock, rows};
 
-/// How often a claim tries again after another runner took the same target in between.
-const CLAIM_TRIES: usize = 8;
+/// How often a claim tries again where somebody was in between.
+const CLAIM_TRIES: usize = 20;
+/// The wait before each.
+const CLAIM_AGAIN_AFTER: Duration = Duration::from_millis(25);
 
 /// A benchmark taken from the queue.
 #[derive(Debug)]
@@ -54,10 +58,11 @@ impl Store {
             match self.try_claim(runner, max_users).await {
                 // The index on active targets: another runner took this target just now.
                 Err(StoreError::Database(refused)) if is_taken(&refused) => {}
-                // The row was cancelled just now.
+                // The row was cancelled just now, or is locked.
                 Err(StoreError::Lost(_)) => {}
                 outcome => return outcome,
             }
+            tokio::time::sleep(CLAIM_AGAIN_AFTER).await;
         }
         Ok(None)
     }
@@ -69,7 +74,7 @@ impl Store {
     ) -> Result<Option<Claim>, StoreError> {
         let tx = self.inner.database.begin().await?;
         let now = clock::now(&tx).await?;
-        let due = benchmark::Entity::find()
+        let eligible = benchmark::Entity::find()
             .filter(benchmark::Column::Status.eq(State::Queued.as_str()))
             .filter(benchmark::Column::RunAtMs.lte(now))
             .filter(
@@ -85,11 +90,15 @@ impl Store {
                  AND (active.\"exclusive\" OR benchmark.\"exclusive\"))",
             ))
             .order_by_desc(benchmark::Column::Priority)
-            .order_by_asc(benchmark::Column::Id)
-            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
-            .one(&tx)
-            .await?;
-        let Some(row) = due else { return Ok(None) };
+            .order_by_asc(benchmark::Column::Id);
+        let free = eligible.clone().lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+        let Some(row) = free.one(&tx).await? else {
+            // What somebody has locked was skipped. He may only have looked at it, or be about to
+            // roll back; a ticket that gives up now would be missing later.
+            let skipped = eligible.one(&tx).await?;
+            tx.rollback().await?;
+            return skipped.map_or(Ok(None), |row| Err(StoreError::Lost(BenchmarkId(row.id))));
+        };
         let held = Held { id: BenchmarkId(row.id), fence: row.fence + 1 };
         let change = Change {
             id: held.id,

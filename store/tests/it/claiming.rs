@@ -220,3 +220,23 @@ async fn progress_is_read_back_while_it_runs() {
         assert_eq!(world.count("SELECT seq FROM benchmark_partial").await, 2);
     }
 }
+
+#[tokio::test]
+async fn a_row_that_is_locked_for_a_moment_is_claimed_all_the_same() {
+    for world in worlds().await {
+        if !world.database.is_postgres() {
+            continue; // SQLite's writers wait for each other
+        }
+        let id = world.submit().await.id;
+        let holding =
+            "DO $$ BEGIN PERFORM 1 FROM benchmark FOR UPDATE; PERFORM pg_sleep(0.2); END $$";
+        let locked = async {
+            // Time for the lock to be there.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            world.claim("runner-a").await
+        };
+        let (held, claimed) = tokio::join!(world.execute(holding), locked);
+        held.unwrap();
+        assert_eq!(claimed.expect("the benchmark").held.id, id);
+    }
+}
