@@ -69,3 +69,26 @@ async fn a_cancelled_run_keeps_its_figures_and_sends_nothing_more() {
         assert_eq!(stats(&url).await.requests, sent);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_api_loses_nothing_and_disturbs_no_run() {
+    for yard in Yard::each().await {
+        let (api, _) = yard.api().await;
+        let _runner = yard.runner().await;
+        let url = simulate(quick()).await;
+        let running = yard.submit(&url, json!({"duration": 4})).await;
+        let waiting = yard.submit(&url, json!({})).await;
+        yard.measured(running).await;
+        api.kill();
+
+        let (_api, again) = yard.api().await;
+        for id in [running, waiting] {
+            yard.ended(id).await;
+            let path = format!("{again}/api/v1/benchmarks/{id}");
+            let read = testkit::process::get(&path).await.expect("the benchmark is there");
+            let read: shared::Benchmark = serde_json::from_str(&read).expect("a benchmark");
+            assert_eq!(read.status, State::Completed, "{:?}", read.reason);
+            assert_eq!(yard.claims(id).await, 1);
+        }
+    }
+}

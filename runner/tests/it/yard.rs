@@ -63,6 +63,19 @@ impl Yard {
         process
     }
 
+    /// An API on this database, and its URL.
+    pub(crate) async fn api(&self) -> (Process, String) {
+        let mut process = Program::new("api")
+            .env("DATABASE_URL", self.database.url())
+            .env("HOST", "127.0.0.1")
+            .env("PORT", "0")
+            .env("EGRESS_ALLOW", "loopback")
+            .spawn();
+        let url = process.url("listening on").await;
+        process.answers(&format!("{url}/readyz")).await;
+        (process, url)
+    }
+
     /// Submits a benchmark: one user, a second, answers of four tokens, unless `fields` say other.
     pub(crate) async fn submit(&self, url: &str, fields: Value) -> BenchmarkId {
         let mut asked = json!({"url": url, "user": 1, "spawnrate": 100, "duration": 1, "grace": 1,
