@@ -11,6 +11,7 @@ mod egress;
 pub mod excerpt;
 pub mod probe;
 pub mod request;
+pub mod response;
 pub mod sse;
 mod stream;
 mod tls;
