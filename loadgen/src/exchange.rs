@@ -27,9 +27,9 @@ use crate::{
 
 /// A kept connection that breaks sooner than this after a request was sent on it, and before any
 /// answer, had been closed already. One that breaks later broke under the request: a failure.
-const STALE_WITHIN: Duration = Duration::from_secs(1);
+pub(crate) const STALE_WITHIN: Duration = Duration::from_secs(1);
 /// How long a server may keep the stream open after `[DONE]`.
-const CLOSING_TIME: Duration = Duration::from_secs(1);
+pub(crate) const CLOSING_TIME: Duration = Duration::from_secs(1);
 
 /// What all exchanges of a load thread share.
 pub(crate) struct Exchanger {
@@ -52,7 +52,7 @@ pub(crate) struct ReadLag {
 }
 
 impl ReadLag {
-    fn note(&mut self, read: &LastRead) {
+    pub(crate) fn note(&mut self, read: &LastRead) {
         self.reads += 1;
         match read.waited_ns {
             Some(ns) => self.lag.record_us(ns / 1_000),
@@ -70,9 +70,9 @@ impl ReadLag {
 /// When a request is given up.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
-    first_token: Duration,
-    idle: Duration,
-    total: Duration,
+    pub(crate) first_token: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) total: Duration,
 }
 
 impl From<&Timeouts> for Limits {
@@ -89,13 +89,14 @@ impl From<&Timeouts> for Limits {
 pub(crate) struct Attempt {
     intended_us: Micros,
     picked_up_us: Micros,
-    sent_us: Option<Micros>,
-    connection: Option<ConnectionUse>,
-    last_read: u64,
-    answer: Answer,
+    pub(crate) sent_us: Option<Micros>,
+    pub(crate) connection: Option<ConnectionUse>,
+    pub(crate) last_read: u64,
+    pub(crate) answer: Answer,
 }
 
 impl Attempt {
+    /// A request that was due at `intended_us` and is taken up now.
     pub(crate) fn new(intended_us: Micros, exchanger: &Exchanger) -> Self {
         Self {
             intended_us,
@@ -174,7 +175,7 @@ impl Exchanger {
         let mut head =
             sent.map_err(|broken| RequestFailure::BrokenBeforeAnswer(broken.to_string()))?;
 
-        if head.status != 200 || !may_be_event_stream(&head) {
+        if head.status != 200 || !may_be_event_stream(head.header("content-type")) {
             return Err(self.refusal(&mut connection, head, &mut patience).await);
         }
         let whole = self.stream(&mut connection, &mut head, attempt, &mut patience).await?;
@@ -268,20 +269,33 @@ impl Exchanger {
                 Ok(Some(Err(_))) | Err(_) => break,
             }
         }
-        let excerpt = self.client.excerpt(&said, whole);
-        if head.status == 200 {
-            let kind = head.header("content-type").unwrap_or_default();
+        let status = head.status.as_u16();
+        let retry_after = head.header("retry-after").map(str::to_owned);
+        self.refused(status, head.header("content-type"), retry_after, &said, whole)
+    }
+
+    /// The failure of a response that is no stream; `whole`: `said` is all of its body.
+    pub(crate) fn refused(
+        &self,
+        status: u16,
+        content_type: Option<&str>,
+        retry_after: Option<String>,
+        said: &[u8],
+        whole: bool,
+    ) -> RequestFailure {
+        let excerpt = self.client.excerpt(said, whole);
+        if status == 200 {
+            let kind = content_type.unwrap_or_default();
             RequestFailure::Malformed(format!("content-type {kind}: {excerpt}"))
         } else {
-            let retry_after = head.header("retry-after").map(str::to_owned);
-            RequestFailure::Status { status: head.status.as_u16(), excerpt, retry_after }
+            RequestFailure::Status { status, excerpt, retry_after }
         }
     }
 }
 
 /// Some servers name no type; one that names a page or a document means it.
-fn may_be_event_stream(head: &Head) -> bool {
-    let kind = head.header("content-type").unwrap_or_default().to_ascii_lowercase();
+pub(crate) fn may_be_event_stream(content_type: Option<&str>) -> bool {
+    let kind = content_type.unwrap_or_default().to_ascii_lowercase();
     !["text/html", "application/json", "application/xml", "text/xml"]
         .iter()
         .any(|other| kind.starts_with(other))

@@ -14,6 +14,6 @@ mod prompt;
 mod sample;
 
 pub use engine::{
-    Control, Outcome, PrepareError, Prepared, Settings, Snapshot, prepare, socket_capacity,
+    Control, Driver, Outcome, PrepareError, Prepared, Settings, Snapshot, prepare, socket_capacity,
 };
 pub use prompt::{Hub, InvalidHub};

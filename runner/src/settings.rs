@@ -45,6 +45,7 @@ impl Settings {
             data_dir: data_dir.to_owned(),
             hub: loadgen::Hub::new(&self.hf_endpoint, self.huggingface_token.clone(), data_dir)?,
             load_threads: self.load_threads,
+            driver: loadgen::Driver::default(),
             runner: runner.to_owned(),
         })
     }

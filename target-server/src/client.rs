@@ -27,7 +27,7 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, pki_types::ServerName};
 use secrecy::{ExposeSecret, SecretString};
 use shared::TargetUrl;
 use tokio::{
@@ -36,9 +36,9 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::stream::StampedStream;
 pub use crate::stream::{Clock, LastRead, Stamps};
 use crate::{Blocked, Egress, ResolveFailure, USER_AGENT, excerpt, tls};
+use crate::{stream::StampedStream, wire::Wire};
 
 /// Most bytes of a response's head, and of a read.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -49,9 +49,11 @@ pub struct Client {
     next_address: AtomicUsize,
     egress: Egress,
     key: Option<SecretString>,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     path: hyper::Uri,
     headers: HeaderMap,
+    /// A request up to the number of its body's bytes.
+    head: Vec<u8>,
     connect_timeout: Duration,
 }
 
@@ -98,14 +100,16 @@ impl Client {
         let endpoint = url.endpoint("chat/completions");
         let path =
             endpoint.path().parse().map_err(|_| ClientError::Request(endpoint.to_string()))?;
+        let headers = headers(url, key)?;
         Ok(Self {
             addresses,
             next_address: AtomicUsize::new(0),
             egress,
             key: key.cloned(),
             tls: (endpoint.scheme() == "https").then(|| tls_to(url)).transpose()?,
+            head: head(endpoint.path(), &headers),
             path,
-            headers: headers(url, key)?,
+            headers,
             connect_timeout,
         })
     }
@@ -116,6 +120,32 @@ impl Client {
             Ok(outcome) => outcome,
             Err(_) => Err(ConnectFailure::Timeout(self.connect_timeout)),
         }
+    }
+
+    /// Begins to connect to the next of the target's addresses, for a readiness loop.
+    pub fn dial(&self) -> Result<Wire, ConnectFailure> {
+        let nth = self.next_address.fetch_add(1, Relaxed);
+        let address = self.addresses[nth % self.addresses.len()];
+        self.egress.check_address(address)?;
+        Wire::dial(address, self.tls.as_ref()).map_err(ConnectFailure::Tcp)
+    }
+
+    /// How many addresses there are to try.
+    pub fn addresses(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// How long a connection may take to stand.
+    pub fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// The head of a request whose body has so many bytes.
+    pub fn head(&self, body_bytes: usize) -> Vec<u8> {
+        let mut head = self.head.clone();
+        head.extend_from_slice(body_bytes.to_string().as_bytes());
+        head.extend_from_slice(b"\r\n\r\n");
+        head
     }
 
     async fn connect_any(&self, clock: &Arc<Clock>) -> Result<Connection, ConnectFailure> {
@@ -146,7 +176,8 @@ impl Client {
         let stamps = stream.stamps();
         let (sender, driver) = match &self.tls {
             None => http(stream).await,
-            Some((connector, name)) => {
+            Some((config, name)) => {
+                let connector = TlsConnector::from(Arc::clone(config));
                 let session = connector.connect(name.clone(), stream).await;
                 http(session.map_err(ConnectFailure::Tls)?).await
             }
@@ -174,10 +205,23 @@ impl Client {
     }
 }
 
-fn tls_to(url: &TargetUrl) -> Result<(TlsConnector, ServerName<'static>), ClientError> {
+fn tls_to(url: &TargetUrl) -> Result<(Arc<ClientConfig>, ServerName<'static>), ClientError> {
     let host = url.base().host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(host.clone()).map_err(|_| ClientError::Request(host))?;
-    Ok((TlsConnector::from(tls::client_config()?), name))
+    Ok((tls::client_config()?, name))
+}
+
+/// A request's head as it is written, up to the value of its content-length.
+fn head(path: &str, headers: &HeaderMap) -> Vec<u8> {
+    let mut head = format!("POST {path} HTTP/1.1\r\n").into_bytes();
+    for (name, value) in headers {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"content-length: ");
+    head
 }
 
 fn headers(url: &TargetUrl, key: Option<&SecretString>) -> Result<HeaderMap, ClientError> {

@@ -15,6 +15,7 @@ pub mod response;
 pub mod sse;
 mod stream;
 mod tls;
+pub mod wire;
 
 pub use control::{Control, Model, Question, TargetError, Turn};
 pub use egress::{Blocked, Egress, InvalidEgress, ResolveFailure};

@@ -148,6 +148,11 @@ impl ResponseReader {
         matches!(self.state, State::Head) && self.head.is_empty()
     }
 
+    /// Whether only the connection's end ends the body.
+    pub fn may_be_endless(&self) -> bool {
+        matches!(self.state, State::Close)
+    }
+
     /// Whether a connection that ends now ends the body, rather than breaks it.
     pub fn may_end_here(&self) -> bool {
         matches!(self.state, State::Close | State::Over)

@@ -6,7 +6,7 @@
 
 use std::{
     io::{self, IoSliceMut},
-    os::fd::AsRawFd,
+    os::fd::{AsFd, AsRawFd},
     pin::Pin,
     sync::{
         Arc,
@@ -151,7 +151,7 @@ impl Stamps {
         self.reads.store(self.reads.load(Relaxed) + 1, Relaxed);
     }
 
-    fn note_write(&self, now_ns: u64) {
+    pub(crate) fn note_write(&self, now_ns: u64) {
         if self.sent_ns_plus_1.load(Relaxed) == 0 {
             self.sent_ns_plus_1.store(now_ns + 1, Relaxed);
         }
@@ -171,10 +171,7 @@ impl StampedStream {
     /// Takes over a connected socket.
     pub(crate) fn new(socket: TcpStream, clock: Arc<Clock>) -> io::Result<Self> {
         socket.set_nodelay(true)?;
-        let wanted = TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
-            | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
-        // Refused in some sandboxes; then no read carries a stamp, and each says so.
-        let _ = setsockopt(&socket, sockopt::Timestamping, &wanted);
+        ask_for_stamps(&socket);
         Ok(Self { socket, clock, stamps: Arc::default(), control: cmsg_space!([TimeSpec; 3]) })
     }
 
@@ -184,9 +181,17 @@ impl StampedStream {
     }
 }
 
+/// Has the kernel stamp what arrives. Refused in some sandboxes; then no read carries a stamp, and
+/// each says so.
+pub(crate) fn ask_for_stamps(socket: &impl AsFd) {
+    let wanted = TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
+        | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
+    let _ = setsockopt(socket, sockopt::Timestamping, &wanted);
+}
+
 /// One `recvmsg`, with its stamp noted.
-fn receive(
-    socket: &TcpStream,
+pub(crate) fn receive(
+    socket: &impl AsRawFd,
     control: &mut [u8],
     clock: &Clock,
     stamps: &Stamps,

@@ -11,7 +11,7 @@ mod null_target;
 
 use std::{env, time::Duration};
 
-use loadgen::{Control, Hub, Settings, Snapshot, prepare};
+use loadgen::{Control, Driver, Hub, Settings, Snapshot, prepare};
 use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
@@ -119,6 +119,7 @@ fn instrument(
         hub: Hub::new(Hub::PUBLIC, None, &data_dir)?,
         data_dir,
         load_threads: Some(1),
+        driver: Driver::default(),
         runner: String::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -16,7 +16,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Live, machine, prepare::Run, user::User};
+use super::{
+    Live, machine,
+    prepare::{Driver, Run},
+    readiness::Readiness,
+    user::User,
+};
 use crate::{
     arrival::closed_loop::{ThinkTime, dealt_to},
     exchange::{Exchanger, ReadLag},
@@ -61,6 +66,7 @@ impl Crew {
 pub(super) struct LoadThread {
     pub(super) index: u32,
     pub(super) threads: u32,
+    pub(super) driver: Driver,
     pub(super) plan: ClosedLoop,
     pub(super) run: Arc<Run>,
     pub(super) clock: Arc<Clock>,
@@ -79,17 +85,35 @@ impl LoadThread {
         std::thread::Builder::new()
             .name(format!("load-{}", self.index))
             .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let runtime = runtime.expect("the system gives a runtime its files");
-                LocalSet::new().block_on(&runtime, self.drive());
+                match self.driver {
+                    Driver::Readiness => self.drive_by_readiness(),
+                    Driver::Hyper => self.drive_by_hyper(),
+                }
                 let _ = done.send(());
             })
             .expect("the system starts a thread");
         is_done
     }
 
-    async fn drive(self) {
-        let exchanger = Rc::new(Exchanger {
+    fn drive_by_readiness(self) {
+        std::thread::sleep(self.origin.saturating_duration_since(Instant::now()));
+        let users = dealt_to(self.index, self.threads, self.plan.users.get());
+        let exchanger = self.exchanger();
+        let Self { plan, run, stop, cut_off, samples, duty, .. } = self;
+        let load = Readiness { plan, run, exchanger, stop, cut_off, samples, duty };
+        if let Err(error) = load.drive(users) {
+            tracing::error!(%error, "a load thread ended early");
+        }
+    }
+
+    fn drive_by_hyper(self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("the system gives a runtime its files");
+        LocalSet::new().block_on(&runtime, self.drive());
+    }
+
+    fn exchanger(&self) -> Exchanger {
+        Exchanger {
             client: Arc::clone(&self.run.client),
             clock: Arc::clone(&self.clock),
             limits: self.run.limits,
@@ -97,7 +121,11 @@ impl LoadThread {
             max_tokens: self.run.max_tokens,
             live: Arc::clone(&self.live),
             reads: RefCell::default(),
-        });
+        }
+    }
+
+    async fn drive(self) {
+        let exchanger = Rc::new(self.exchanger());
         let watch = tokio::task::spawn_local(watch(
             self.origin,
             Arc::clone(&self.clock),
@@ -155,7 +183,7 @@ async fn watch(
 }
 
 /// Hands over what has been noted since the last time.
-fn report(exchanger: &Exchanger, loop_lag: &mut Lag, duty: &Mutex<Duty>) {
+pub(super) fn report(exchanger: &Exchanger, loop_lag: &mut Lag, duty: &Mutex<Duty>) {
     let reads = std::mem::take(&mut *exchanger.reads.borrow_mut());
     let mut duty = duty.lock().unwrap_or_else(PoisonError::into_inner);
     duty.loop_lag.merge(&std::mem::take(loop_lag));

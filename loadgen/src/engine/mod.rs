@@ -9,6 +9,7 @@ mod live;
 mod load_thread;
 mod machine;
 mod prepare;
+mod readiness;
 mod user;
 
 use std::{
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::live::Live;
 pub use self::machine::socket_capacity;
-pub use self::prepare::{PrepareError, Prepared, Settings, prepare};
+pub use self::prepare::{Driver, PrepareError, Prepared, Settings, prepare};
 use self::{
     analyst::Analyst,
     load_thread::{Crew, LoadThread},
@@ -106,6 +107,7 @@ impl Prepared {
                 LoadThread {
                     index,
                     threads: self.load_threads,
+                    driver: self.driver,
                     plan: plan.clone(),
                     run: Arc::clone(&self.run),
                     clock: Arc::new(Clock::starting_at(origin)),

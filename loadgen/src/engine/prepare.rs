@@ -31,8 +31,20 @@ pub struct Settings {
     pub hub: Hub,
     /// Threads that drive load; none: one for each core but one.
     pub load_threads: Option<u32>,
+    /// What drives the load.
+    pub driver: Driver,
     /// What the runner is called in reports; empty outside a service.
     pub runner: String,
+}
+
+/// What drives the load of a thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// A readiness loop of our own.
+    #[default]
+    Readiness,
+    /// hyper over tokio: slower, and the oracle of the other.
+    Hyper,
 }
 
 /// Why a run could not begin. No load was sent.
@@ -87,6 +99,7 @@ pub struct Prepared {
     pub(crate) tokenizer: Option<Tokenizer>,
     pub(crate) environment: Environment,
     pub(crate) load_threads: u32,
+    pub(crate) driver: Driver,
 }
 
 /// What all load threads of a run share.
@@ -136,7 +149,8 @@ pub async fn prepare(
         keep_text: tokenizer.is_some(),
     };
     let environment = environment(&spec, capabilities, &settings.runner, load_threads);
-    Ok(Prepared { spec, run: Arc::new(run), tokenizer, environment, load_threads })
+    let driver = settings.driver;
+    Ok(Prepared { spec, run: Arc::new(run), tokenizer, environment, load_threads, driver })
 }
 
 impl Prepared {

@@ -7,16 +7,12 @@ use target::client::Connection;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::prepare::Run;
+use super::{prepare::Run, readiness::PAUSE_AFTER_FAILURE_US};
 use crate::{
     arrival::closed_loop::{self, ThinkTime},
     exchange::{Attempt, Exchanger},
     sample::{Micros, Outcome, Sample},
 };
-
-/// A failed request is not followed by the next sooner than this after it was due: a target that
-/// refuses at once shall not be stormed.
-const PAUSE_AFTER_FAILURE_US: Micros = 100_000;
 
 /// Everything a user needs; it lives on its load thread.
 pub(super) struct User {

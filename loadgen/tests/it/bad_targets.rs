@@ -5,7 +5,8 @@ use shared::report::{FailureClass, TokenSource};
 use testkit::{Chat, Script, ScriptedServer};
 use tokio_util::sync::CancellationToken;
 
-use super::{assert_fails_as, drive, drive_with, ms, only_failure, short};
+use super::{DRIVERS, assert_fails_as, drive, drive_by, drive_with, ms, only_failure, short};
+use loadgen::Outcome;
 
 const CHAT: &str = "POST /v1/chat/completions";
 
@@ -20,9 +21,12 @@ fn turning_to(script: Script) -> ScriptedServer {
 }
 
 async fn fails_as(script: Script, class: FailureClass, words: &str) {
-    let server = turning_to(script);
     let impatient = json!({"timeout_first_token": 0.3, "timeout_idle": 0.3, "timeout_total": 5});
-    assert_fails_as(&drive(short(&server.url(), impatient)).await, class, words);
+    for driver in DRIVERS {
+        let server = turning_to(script.clone());
+        let spec = short(&server.url(), impatient.clone());
+        assert_fails_as(&drive_by(driver, spec).await, class, words);
+    }
 }
 
 #[tokio::test]
@@ -142,22 +146,27 @@ async fn a_key_that_a_target_repeats_is_in_no_figure() {
 }
 
 /// Odd, but right: each of these must count as completed.
-async fn completes(script: Script) -> loadgen::Outcome {
-    let server = turning_to(script);
-    let outcome = drive(short(&server.url(), json!({}))).await;
-    let requests = &outcome.report.requests;
-    assert!(requests.completed > 0, "{:?}", outcome.report.failures);
-    assert_eq!((requests.failed, outcome.failure()), (0, None));
-    outcome
+async fn completes(script: Script) -> [Outcome; 2] {
+    let mut outcomes = Vec::new();
+    for driver in DRIVERS {
+        let server = turning_to(script.clone());
+        let outcome = drive_by(driver, short(&server.url(), json!({}))).await;
+        let requests = &outcome.report.requests;
+        assert!(requests.completed > 0, "{:?}", outcome.report.failures);
+        assert_eq!((requests.failed, outcome.failure()), (0, None));
+        outcomes.push(outcome);
+    }
+    outcomes.try_into().expect("one outcome a driver")
 }
 
 #[tokio::test]
 async fn no_usage_is_counted_by_events_and_marked() {
-    let outcome = completes(Chat::of(&["a", "b", "c"]).token_every(ms(5)).script()).await;
-    let tokens = &outcome.report.tokens;
-    assert_eq!(tokens.source, Some(TokenSource::Events));
-    assert!(tokens.estimated);
-    assert_eq!(tokens.output, 3 * outcome.report.requests.completed);
+    for outcome in completes(Chat::of(&["a", "b", "c"]).token_every(ms(5)).script()).await {
+        let tokens = &outcome.report.tokens;
+        assert_eq!(tokens.source, Some(TokenSource::Events));
+        assert!(tokens.estimated);
+        assert_eq!(tokens.output, 3 * outcome.report.requests.completed);
+    }
 }
 
 #[tokio::test]
@@ -188,29 +197,32 @@ async fn odd_dialects_are_understood() {
         ),
     ] {
         let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
-        let outcome = completes(Script::stream(&pieces).end_chunks()).await;
-        let report = outcome.report;
-        assert_eq!(report.tokens.output, report.requests.completed, "{name}");
+        for outcome in completes(Script::stream(&pieces).end_chunks()).await {
+            let report = outcome.report;
+            assert_eq!(report.tokens.output, report.requests.completed, "{name}");
+        }
     }
 }
 
 #[tokio::test]
 async fn usage_with_empty_choices_is_counted() {
-    let outcome = completes(Chat::of(&["a", "b"]).usage(9, 7).script()).await;
-    let report = outcome.report;
-    assert_eq!(report.tokens.source, Some(TokenSource::Usage));
-    assert_eq!(report.tokens.output, 7 * report.requests.completed);
-    assert_eq!(report.tokens.input, Some(9 * report.requests.completed));
+    for outcome in completes(Chat::of(&["a", "b"]).usage(9, 7).script()).await {
+        let report = outcome.report;
+        assert_eq!(report.tokens.source, Some(TokenSource::Usage));
+        assert_eq!(report.tokens.output, 7 * report.requests.completed);
+        assert_eq!(report.tokens.input, Some(9 * report.requests.completed));
+    }
 }
 
 #[tokio::test]
 async fn a_server_that_closes_after_every_answer_is_measured_all_the_same() {
     let event =
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n";
-    let outcome = completes(Script::new().closing_head().raw(event).close()).await;
-    let validity = outcome.report.validity;
-    assert_eq!(validity.reused_share, Some(0.0));
-    assert_eq!(validity.connections_opened, outcome.report.requests.started);
+    for outcome in completes(Script::new().closing_head().raw(event).close()).await {
+        let validity = outcome.report.validity;
+        assert_eq!(validity.reused_share, Some(0.0));
+        assert_eq!(validity.connections_opened, outcome.report.requests.started);
+    }
 }
 
 #[tokio::test]

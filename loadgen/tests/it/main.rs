@@ -6,7 +6,7 @@ mod stamps;
 
 use std::{path::PathBuf, time::Duration};
 
-use loadgen::{Control, Hub, Outcome, PrepareError, Settings, Snapshot, prepare};
+use loadgen::{Control, Driver, Hub, Outcome, PrepareError, Settings, Snapshot, prepare};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
@@ -33,7 +33,10 @@ fn short(url: &str, extra: Value) -> BenchmarkSpec {
     spec(&fields)
 }
 
-fn settings() -> Settings {
+/// Both drivers: one is the other's oracle.
+const DRIVERS: [Driver; 2] = [Driver::Readiness, Driver::Hyper];
+
+fn settings(driver: Driver) -> Settings {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let data_dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     Settings {
@@ -41,13 +44,19 @@ fn settings() -> Settings {
         hub: Hub::new(Hub::PUBLIC, None, &data_dir).expect("a hub"),
         data_dir,
         load_threads: Some(1),
+        driver,
         runner: "test".to_owned(),
     }
 }
 
 /// Drives a load to its end.
 async fn drive(spec: BenchmarkSpec) -> Outcome {
-    drive_with(spec, None, CancellationToken::new()).await.expect("the target can be used")
+    drive_by(Driver::default(), spec).await
+}
+
+async fn drive_by(driver: Driver, spec: BenchmarkSpec) -> Outcome {
+    let run = run(driver, spec, None, CancellationToken::new());
+    run.await.expect("the target can be used")
 }
 
 async fn drive_with(
@@ -55,7 +64,16 @@ async fn drive_with(
     key: Option<SecretString>,
     stop: CancellationToken,
 ) -> Result<Outcome, PrepareError> {
-    let prepared = prepare(spec, key, &settings()).await?;
+    run(Driver::default(), spec, key, stop).await
+}
+
+async fn run(
+    driver: Driver,
+    spec: BenchmarkSpec,
+    key: Option<SecretString>,
+    stop: CancellationToken,
+) -> Result<Outcome, PrepareError> {
+    let prepared = prepare(spec, key, &settings(driver)).await?;
     let control = Control { stop, snapshots: watch::Sender::new(Snapshot::default()) };
     Ok(prepared.run(control).await)
 }
