@@ -54,8 +54,9 @@ impl User {
         if due_us >= self.sending_us || self.stop.is_cancelled() {
             return false;
         }
-        if self.exchanger.now_us() < due_us {
-            let due = self.origin + Duration::from_micros(due_us);
+        let due = self.origin + Duration::from_micros(due_us);
+        // Not by the time axis: before the origin it stands at 0, and the first would leave early.
+        if Instant::now() < due {
             tokio::select! {
                 () = sleep_until(due) => {}
                 () = self.stop.cancelled() => return false,

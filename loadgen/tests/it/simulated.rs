@@ -1,12 +1,13 @@
 //! Sums against the simulator's own count, and what a load does over its time.
 
 use serde_json::{Value, json};
-use shared::report::TokenSource;
+use shared::report::{StampSource, TokenSource};
 use simulator::{Settings, Stats};
+use testkit::TlsFront;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{drive, drive_with, ms, short, spec};
+use super::{DRIVERS, drive, drive_by, drive_with, ms, short, spec};
 
 /// A simulator on a free port, gone with its test's runtime.
 async fn simulate(settings: Settings) -> String {
@@ -174,4 +175,38 @@ async fn more_users_than_sockets_are_refused_with_the_number() {
     }
     let error = drive_with(too_many, None, CancellationToken::new()).await.unwrap_err();
     assert!(error.to_string().contains(&capacity.to_string()), "{error}");
+}
+
+/// Runs itself once more with the certificate in the trust store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_changes_nothing_in_the_figures() {
+    const PORT: &str = "TLS_TEST_PORT";
+    if let Ok(port) = std::env::var(PORT) {
+        for driver in DRIVERS {
+            let url = format!("https://localhost:{port}");
+            let load = json!({"user": 4, "max_tokens": 16, "ignore_eos": true});
+            let report = drive_by(driver, short(&url, load)).await.report;
+            assert_eq!(report.requests.failed, 0, "{driver:?} {:?}", report.failures);
+            assert!(report.requests.completed > 20);
+            assert_eq!(report.tokens.output, 16 * report.requests.completed);
+            assert_eq!(report.validity.connections_opened, 4);
+            assert_eq!(report.validity.stamp_source, StampSource::Kernel);
+            let ttft = report.latency.ttft_ms.expect("some");
+            assert!(ttft.min >= 30.0, "{driver:?}: before the simulator's own: {ttft:?}");
+        }
+        return;
+    }
+    let url = simulate(quick()).await;
+    let front = TlsFront::before(url["http://".len()..].parse().unwrap(), &["localhost"]).await;
+    let store = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(store.path(), &front.certificate_pem).unwrap();
+    let again = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "simulated::tls_changes_nothing_in_the_figures"])
+        .env("SSL_CERT_FILE", store.path())
+        .env_remove("SSL_CERT_DIR")
+        .env(PORT, front.port.to_string())
+        .output()
+        .await
+        .unwrap();
+    assert!(again.status.success(), "{again:?}");
 }

@@ -1,60 +1,29 @@
 //! https targets: certificates are checked, against the platform's trust store and nothing else.
 
-use std::{process::Command, sync::Arc};
+use std::process::Command;
 
-use rcgen::CertifiedKey;
-use rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer};
 use serde_json::json;
 use target::{Blocked, Control, Egress, TargetError, probe::probe};
-use testkit::{Chat, ScriptedServer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use testkit::{Chat, ScriptedServer, TlsFront};
+use tokio::net::TcpListener;
 
 use crate::{control_of, spec_of};
 
-/// TLS in front of a scripted server, with a certificate that it signed itself.
-struct Front {
-    server: ScriptedServer,
-    port: u16,
-    certificate_pem: String,
-}
-
-async fn front(names: &[&str]) -> Front {
-    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
-    let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key.into())
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
+/// A scripted server with TLS before it.
+async fn front(names: &[&str]) -> (ScriptedServer, TlsFront) {
     let server = ScriptedServer::chat(&Chat::of(&["x"]));
-    let address = server.address();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                let Ok(mut session) = acceptor.accept(stream).await else { return };
-                let mut inner = TcpStream::connect(address).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut session, &mut inner).await;
-            });
-        }
-    });
-    Front { server, port, certificate_pem: cert.pem() }
+    let front = TlsFront::before(server.address(), names).await;
+    (server, front)
 }
 
 #[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_is_refused() {
-    let front = front(&["localhost"]).await;
+    let (server, front) = front(&["localhost"]).await;
     let spec = spec_of(&format!("https://localhost:{}", front.port), &json!({}));
     let error = control_of(&spec, None).models().await.unwrap_err();
     let TargetError::Unreachable(words) = &error else { panic!("{error:?}") };
     assert!(words.contains("certificate"), "{words}");
-    assert!(front.server.requests().is_empty());
+    assert!(server.requests().is_empty());
 }
 
 #[tokio::test]
@@ -73,7 +42,7 @@ async fn a_server_that_speaks_no_tls_is_unreachable() {
 
 #[tokio::test]
 async fn https_meets_the_same_gate() {
-    let front = front(&["localhost"]).await;
+    let (_server, front) = front(&["localhost"]).await;
     let spec = spec_of(&format!("https://localhost:{}", front.port), &json!({}));
     let public = Egress::new(Egress::PUBLIC, Vec::new()).unwrap();
     let refused = Control::new(&public, &spec.url, None);
@@ -92,7 +61,7 @@ async fn a_trusted_certificate_is_taken_for_its_name_alone() {
         assert!(error.to_string().contains("certificate"), "{error}");
         return;
     }
-    let front = front(&["localhost"]).await;
+    let (server, front) = front(&["localhost"]).await;
     let store = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(store.path(), &front.certificate_pem).unwrap();
     let again = tokio::task::spawn_blocking(move || {
@@ -106,5 +75,5 @@ async fn a_trusted_certificate_is_taken_for_its_name_alone() {
     });
     let again = again.await.unwrap();
     assert!(again.status.success(), "{again:?}");
-    assert_eq!(front.server.requests().len(), 2);
+    assert_eq!(server.requests().len(), 2);
 }
