@@ -1,7 +1,7 @@
 //! What one answer's bytes come to: pure, fed with bytes and their stamps.
 
 use target::{
-    chunk::{self, Message, Usage},
+    chunk::{self, Message, Template, Usage},
     sse::Decoder,
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct Answer {
     counted_tokens: u64,
     last_token_read: u64,
     coalesced_read: u64,
+    /// What this answer's plain events are moulded on.
+    template: Option<Template>,
     pub(crate) first_event_us: Option<Micros>,
     pub(crate) first_answer_us: Option<Micros>,
     pub(crate) events: Vec<TokenEvent>,
@@ -48,6 +50,7 @@ impl Answer {
             counted_tokens: 0,
             last_token_read: 0,
             coalesced_read: 0,
+            template: None,
             first_event_us: None,
             first_answer_us: None,
             events: Vec::new(),
@@ -125,6 +128,11 @@ impl Answer {
         if self.done {
             return Ok(());
         }
+        if let Some(text) = self.template.as_ref().and_then(|template| template.text(data)) {
+            self.first_answer_us.get_or_insert(at_us);
+            self.token(text, None, read, at_us);
+            return Ok(());
+        }
         let message =
             chunk::read(data).map_err(|bad| RequestFailure::Malformed(bad.to_string()))?;
         let delta = match message {
@@ -135,8 +143,8 @@ impl Answer {
             Message::Error(words) => return Err(RequestFailure::StreamError(words)),
             Message::Delta(delta) => delta,
         };
-        if let Some(reason) = delta.finish_reason {
-            self.finish_reason = Some(reason.into_owned());
+        if let Some(reason) = &delta.finish_reason {
+            self.finish_reason = Some(reason.clone().into_owned());
         }
         let tokens = delta.usage.as_ref().and_then(|usage| {
             let new = usage.completion_tokens.saturating_sub(self.counted_tokens);
@@ -149,18 +157,25 @@ impl Answer {
         if delta.text.is_empty() {
             return Ok(());
         }
+        if let Some(template) = Template::of(data, &delta) {
+            self.template = Some(template);
+        }
         if delta.answer {
             self.first_answer_us.get_or_insert(at_us);
         } else {
             self.saw_reasoning = true;
         }
+        self.token(&delta.text, tokens, read, at_us);
+        Ok(())
+    }
+
+    fn token(&mut self, text: &str, tokens: Option<u32>, read: u64, at_us: Micros) {
         if self.keep_text {
-            self.text.push_str(&delta.text);
+            self.text.push_str(text);
         }
         let text_end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
         self.events.push(TokenEvent { at_us, tokens, text_end });
         self.note_read(read);
-        Ok(())
     }
 
     /// Counts the reads that brought tokens, and of them those that brought several events.

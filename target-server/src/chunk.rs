@@ -4,11 +4,13 @@
 //! reasoning text, usage in any event) and strict about what counts: an event that says nothing in
 //! the dialect is [`Malformed`], never an empty delta.
 
+mod template;
 mod wire;
 
 use std::borrow::Cow;
 
 use crate::excerpt::{BODY_BYTES, excerpt};
+pub use template::Template;
 use wire::{Body, Choice, Content};
 
 /// Most bytes of an unreadable event that its error carries.
