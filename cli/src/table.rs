@@ -1,5 +1,7 @@
 //! A benchmark's result as a person reads it: one screenful, 80 columns.
 
+mod objectives;
+
 use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, Table, Width,
     presets::{NOTHING, UTF8_FULL_CONDENSED},
@@ -25,6 +27,7 @@ pub(crate) fn result(benchmark: &Benchmark) -> String {
     requests(&mut facts, report);
     let mut parts = vec![facts.written(), latency(report), throughput(report)];
     let mut facts = Facts::new();
+    objectives::objectives(&mut facts, report);
     trust(&mut facts, report);
     parts.push(facts.written());
     parts.join("\n")
@@ -210,7 +213,7 @@ fn throughput(report: &Report) -> String {
             measured_or_dash(rates.total_tokens_per_s),
         ]);
     };
-    add(format!("all {} s", decimal(report.window.measured_s, 1)), &rates);
+    add(objectives::counted(&report.window), &rates);
     if let (Some(steady), Some(steady_s)) = (&whole.steady, report.window.steady_s) {
         add(format!("steady {} s", decimal(steady_s, 1)), steady);
     }

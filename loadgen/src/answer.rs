@@ -17,6 +17,9 @@ const MIN_ANSWER_CAP_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of an event that one token may take: long words, JSON around them, per-chunk usage.
 const MAX_BYTES_PER_TOKEN: usize = 4 * 1024;
 
+/// Most events without a token whose stamps are kept: a server may fill a stream with them.
+const MAX_BARE_CHOICES: usize = 4_096;
+
 /// One answer, as far as it has come.
 pub(crate) struct Answer {
     decoder: Decoder,
@@ -30,6 +33,7 @@ pub(crate) struct Answer {
     pub(crate) first_event_us: Option<Micros>,
     pub(crate) first_answer_us: Option<Micros>,
     pub(crate) events: Vec<TokenEvent>,
+    pub(crate) bare_choices_us: Vec<Micros>,
     pub(crate) text: String,
     pub(crate) usage: Option<Usage>,
     pub(crate) saw_reasoning: bool,
@@ -54,6 +58,7 @@ impl Answer {
             first_event_us: None,
             first_answer_us: None,
             events: Vec::new(),
+            bare_choices_us: Vec::new(),
             text: String::new(),
             usage: None,
             saw_reasoning: false,
@@ -155,6 +160,9 @@ impl Answer {
             self.usage = Some(usage);
         }
         if delta.text.is_empty() {
+            if delta.choices {
+                self.note_bare_choice(at_us);
+            }
             return Ok(());
         }
         if let Some(template) = Template::of(data, &delta) {
@@ -176,6 +184,13 @@ impl Answer {
         let text_end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
         self.events.push(TokenEvent { at_us, tokens, text_end });
         self.note_read(read);
+    }
+
+    /// Keeps when an event with a choice but no token came.
+    fn note_bare_choice(&mut self, at_us: Micros) {
+        if self.bare_choices_us.len() < MAX_BARE_CHOICES {
+            self.bare_choices_us.push(at_us);
+        }
     }
 
     /// Counts the reads that brought tokens, and of them those that brought several events.
@@ -214,6 +229,7 @@ mod tests {
         answer.take(delta(FINISH).as_bytes(), 4, 40).unwrap();
         answer.end(None, 50).unwrap();
         assert_eq!(answer.first_event_us, Some(10));
+        assert_eq!(answer.bare_choices_us, [10, 40]);
         assert_eq!(answer.events.iter().map(|event| event.at_us).collect::<Vec<_>>(), [20, 30, 30]);
         assert_eq!((answer.token_reads, answer.coalesced_reads), (2, 1));
         assert_eq!(answer.text, "Hello you");

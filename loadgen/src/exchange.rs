@@ -130,6 +130,7 @@ impl Attempt {
             first_answer_us: answer.first_answer_us,
             end_us: exchanger.now_us(),
             events: answer.events,
+            bare_choices_us: answer.bare_choices_us,
             text: answer.text,
             prompt: if exchanger.keep_text { prompt } else { String::new() },
             usage: answer.usage,

@@ -24,6 +24,9 @@ pub struct Sample {
     pub end_us: Micros,
     /// Token events in order; the first is TTFT's, the last E2E's.
     pub events: Vec<TokenEvent>,
+    /// Events with a choice that is no token (a role, a finish reason), in order. No figure of ours
+    /// counts them; those of other tools do.
+    pub bare_choices_us: Vec<Micros>,
     /// The answer's text, reasoning included; empty unless a tokenizer will read it.
     pub text: String,
     /// The prompt as sent; empty unless a tokenizer will read it.

@@ -13,12 +13,14 @@ mod bounded;
 pub mod benchmark;
 mod id;
 mod load;
+mod margins;
 mod problem;
 mod progress;
 mod prompts;
 pub mod report;
 pub mod request;
 mod runner;
+mod slo;
 mod spec;
 mod state;
 mod target;
@@ -28,11 +30,13 @@ pub use benchmark::Benchmark;
 pub use bounded::OutOfRange;
 pub use id::{BenchmarkId, RunnerId};
 pub use load::{ClosedLoop, DurationS, GraceS, Load, SpawnRate, ThinkTimeS, Users};
+pub use margins::{MarginS, Margins};
 pub use problem::{FieldError, Problem};
 pub use progress::{Phase, Progress};
 pub use prompts::{InvalidSource, PromptSource, TokenizerSource};
 pub use report::{Report, SecondRow};
 pub use runner::{Runner, RunnerState};
+pub use slo::{Slo, SloMs, SloPreset, UnknownPreset};
 pub use spec::{
     BenchmarkSpec, MaxTokens, MinTokens, Output, Sampling, Seed, Temperature, TimeoutS, Timeouts,
     TopP,

@@ -2,10 +2,19 @@
 //!
 //! Absent is `None`, never 0: "nothing succeeded" must not read as "0 ms".
 
+mod aliases;
+mod early_stopping;
+mod goodput;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    aliases::Aliases,
+    early_stopping::{EarlyStopping, SampleSize},
+    goodput::Goodput,
+};
 use crate::Timestamp;
 
 /// What was measured.
@@ -36,6 +45,13 @@ pub struct Report {
     pub validity: Validity,
     /// Where and against what it was measured.
     pub environment: Environment,
+    /// How much of it was good; none: nobody said what good is.
+    #[serde(default)]
+    pub goodput: Option<Goodput>,
+    /// Other tools' figures of the same stream.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", oai(default))]
+    pub aliases: Aliases,
 }
 
 /// The stretch of time the figures are of.
@@ -47,12 +63,23 @@ pub struct Window {
     /// Seconds until all users were there.
     pub warmup_s: f64,
     /// Seconds from the first user's start to the end of the last request: the denominator of
-    /// every rate that is not `steady`.
+    /// every rate that is not `steady`, unless `counted_s` is another.
     pub measured_s: f64,
     /// Seconds from the first user's start to the steady window; none: the load was never there.
     pub steady_from_s: Option<f64>,
     /// The steady window's length: the longest stretch with at least 95 % of the users in flight.
     pub steady_s: Option<f64>,
+    /// Seconds at the beginning that were asked to be left out (`warmup`).
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", oai(default))]
+    pub left_out_warmup_s: f64,
+    /// Seconds at the end of the sending time that were asked to be left out (`cooldown`).
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", oai(default))]
+    pub left_out_cooldown_s: f64,
+    /// The length of what was counted, in seconds; none: all of `measured_s`.
+    #[serde(default)]
+    pub counted_s: Option<f64>,
 }
 
 /// What became of requests. `started = completed + failed + cancelled`.
@@ -410,6 +437,9 @@ pub struct Validity {
     pub connections_opened: u64,
     /// Share of requests sent on a connection that had served before.
     pub reused_share: Option<f64>,
+    /// Whether there were enough requests for high percentiles.
+    #[serde(default)]
+    pub early_stopping: Option<EarlyStopping>,
 }
 
 /// Where and against what it was measured.

@@ -5,6 +5,7 @@
 
 mod edit;
 mod fields;
+mod objectives;
 mod reader;
 
 use std::collections::BTreeMap;
@@ -141,6 +142,8 @@ impl NewBenchmark {
         let notes = read.text_within("notes", MAX_NOTES_CHARS).unwrap_or_default();
         let favorite = read.flag("favorite", false);
         let api_key = read.api_key();
+        let slo = read.slo();
+        let margins = read.margins(load.duration());
 
         match (url, read.errors) {
             (Some(url), errors) if errors.is_empty() => Ok(Self {
@@ -154,6 +157,8 @@ impl NewBenchmark {
                     sampling,
                     timeouts,
                     seed,
+                    slo,
+                    margins,
                 },
                 notes,
                 favorite,

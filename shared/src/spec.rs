@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Load, ModelName, PromptSource, TargetUrl, TokenizerSource};
+use crate::{Load, Margins, ModelName, PromptSource, Slo, TargetUrl, TokenizerSource};
 
 bounded! {
     /// Tokens that an answer may have at most.
@@ -51,6 +51,13 @@ pub struct BenchmarkSpec {
     pub timeouts: Timeouts,
     /// What prompts and waits derive from.
     pub seed: Seed,
+    /// What a good answer is; none: nothing is called good or bad.
+    #[serde(default)]
+    pub slo: Option<Slo>,
+    /// What of the run's ends is left out of its figures.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", oai(default))]
+    pub margins: Margins,
 }
 
 /// How long answers are.

@@ -35,6 +35,8 @@ pub struct Delta<'a> {
     pub text: Cow<'a, str>,
     /// Whether some of the text is not reasoning.
     pub answer: bool,
+    /// Whether there is a choice at all, be it without text; a chunk with usage alone has none.
+    pub choices: bool,
     /// Why the answer ended, in the event that says so.
     pub finish_reason: Option<Cow<'a, str>>,
     /// What the server counted, in the events that tell.
@@ -158,6 +160,7 @@ fn message<'a>(mut body: Body<'a>, data: &[u8]) -> Result<Message<'a>, Malformed
     if body.choices.is_none() && usage.is_none() {
         return Err(Malformed::new(data, &"it has neither choices nor usage"));
     }
+    let choices = body.choices.as_ref().is_some_and(|choices| !choices.is_empty());
     let mut pieces = Pieces::default();
     let mut finish_reason = None;
     for Choice { delta, text, finish_reason: reason, .. } in body.choices.unwrap_or_default() {
@@ -170,6 +173,7 @@ fn message<'a>(mut body: Body<'a>, data: &[u8]) -> Result<Message<'a>, Malformed
     Ok(Message::Delta(Delta {
         text: pieces.text,
         answer: pieces.answer,
+        choices,
         finish_reason,
         usage,
         system_fingerprint: body.system_fingerprint.and_then(wire::Text::filled),
@@ -220,6 +224,7 @@ impl Message<'_> {
             Self::Delta(delta) => Message::Delta(Delta {
                 text: owned(delta.text),
                 answer: delta.answer,
+                choices: delta.choices,
                 finish_reason: delta.finish_reason.map(owned),
                 usage: delta.usage,
                 system_fingerprint: delta.system_fingerprint.map(owned),

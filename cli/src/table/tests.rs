@@ -122,6 +122,32 @@ fn a_result_reads_like_this_and_fits_80_columns() {
 }
 
 #[test]
+fn goodput_is_told_with_its_limits_and_what_was_left_out_with_what_counts() {
+    let mut judged = report();
+    judged["goodput"] = json!({
+        "slo": {
+            "preset": "mlperf-llama2-70b-interactive", "ttft_ms": 450.0, "tpot_ms": 40.0,
+            "itl_ms": null, "e2e_ms": 2_500.5
+        },
+        "requests_per_s": 18.25, "ratio": 0.918, "met": 1_138, "scheduled": 1_240,
+        "p99_shown": false
+    });
+    judged["window"]["left_out_warmup_s"] = 2.0.into();
+    judged["window"]["left_out_cooldown_s"] = 1.0.into();
+    judged["window"]["counted_s"] = 5.0.into();
+    let result = result(&benchmark("completed", &judged));
+    for told in [
+        " Goodput     18.2 requests/s: 91.8 % of 1,240 requests kept TTFT 450 ms, TPOT",
+        "             40 ms, E2E 2500.5 ms (mlperf-llama2-70b-interactive)",
+        " Left out    the first 2 s and the last 1 s of sending; 5.0 s count",
+        "│ counted 5.0 s",
+    ] {
+        assert!(result.contains(told), "{told}\n{result}");
+    }
+    assert!(result.lines().all(|line| line.chars().count() <= 80));
+}
+
+#[test]
 fn nothing_measured_is_said_and_no_figure_is_made_up() {
     let mut failed = benchmark("failed", &Value::Null);
     failed.reason = Some(shared::Reason::new(

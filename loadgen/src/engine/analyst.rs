@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Live, Outcome, Prepared, Snapshot, load_thread::Crew, machine};
 use crate::{
-    metrics::{Instrument, Lag, Plan, Recorder, settle},
+    metrics::{Counted, Instrument, Lag, Plan, Recorder, settle},
     prompt::Tokenizer,
     sample::{Micros, Sample},
 };
@@ -53,7 +53,9 @@ impl Analyst {
         stop: CancellationToken,
     ) -> Self {
         Self {
-            recorder: Recorder::new(Plan::of(&prepared.spec)),
+            recorder: Recorder::new(Plan::of(&prepared.spec))
+                .counting(Counted::of(&prepared.spec))
+                .judging_by(prepared.spec.slo.clone()),
             tokenizer: prepared.tokenizer.clone(),
             environment: prepared.environment.clone(),
             plan: plan.clone(),

@@ -1,8 +1,8 @@
 //! How long things took, over completed requests only.
 
-use shared::report::{Distribution, FromIntent, IntentDistribution, Latency};
+use shared::report::{Distribution, EarlyStopping, FromIntent, IntentDistribution, Latency};
 
-use super::{histogram::Histogram, ranks, settle::Settled};
+use super::{early_stopping, histogram::Histogram, ranks, settle::Settled};
 use crate::sample::{ConnectionUse, Outcome};
 
 /// Latencies and speeds of the requests so far.
@@ -63,7 +63,7 @@ impl Latencies {
         if sample.events.len() < 2 {
             return;
         }
-        let after_first = settled.streamed_tokens().saturating_sub(1); // 0: neither is recorded
+        let after_first = settled.tokens_after_first(); // 0: neither is recorded
         let stream_us = last.saturating_sub(first);
         self.tpot.record_quotient(stream_us, after_first);
         if after_first > 0 {
@@ -99,6 +99,11 @@ impl Latencies {
                 e2e_ms: with_failures(&self.e2e_from_intent, self.failed),
             },
         }
+    }
+
+    /// Whether there were enough requests for high percentiles.
+    pub(super) fn early_stopping(&self) -> EarlyStopping {
+        early_stopping::of(&self.ttft, &self.e2e)
     }
 
     /// 1 / TPOT, in tokens/s.

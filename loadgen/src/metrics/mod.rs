@@ -3,6 +3,10 @@
 //! Every figure is defined in docs/metrics.md, and each of its rows has a test here. Pure: no
 //! clock, nothing async, nothing of the network; the same samples give the same report.
 
+mod aliases;
+mod counted;
+mod early_stopping;
+mod goodput;
 mod histogram;
 mod latency;
 mod ranks;
@@ -19,6 +23,7 @@ mod token_sums;
 pub mod validity;
 mod window;
 
+pub use counted::Counted;
 pub use histogram::Lag;
 pub use recorder::{Instrument, Plan, Recorder};
 pub use settle::settle;

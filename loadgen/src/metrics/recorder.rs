@@ -1,11 +1,14 @@
 //! Every figure of a run, kept up to date request by request.
 
 use shared::{
-    BenchmarkSpec, Load, Report, SecondRow, Timestamp,
+    BenchmarkSpec, Load, Report, SecondRow, Slo, Timestamp,
     report::{Environment, StampSource},
 };
 
 use super::{
+    aliases::Aliases,
+    counted::Counted,
+    goodput::Goodput,
     histogram::{Histogram, Lag},
     latency::Latencies,
     report,
@@ -75,6 +78,9 @@ pub struct Instrument {
 #[derive(Debug)]
 pub struct Recorder {
     pub(super) plan: Plan,
+    pub(super) counted: Counted,
+    pub(super) goodput: Option<Goodput>,
+    pub(super) aliases: Aliases,
     pub(super) tally: Tally,
     pub(super) latencies: Latencies,
     pub(super) tokens: TokenSums,
@@ -89,6 +95,9 @@ impl Recorder {
     pub fn new(plan: Plan) -> Self {
         Self {
             plan,
+            counted: Counted::default(),
+            goodput: None,
+            aliases: Aliases::default(),
             tally: Tally::default(),
             latencies: Latencies::default(),
             tokens: TokenSums::default(),
@@ -99,11 +108,29 @@ impl Recorder {
         }
     }
 
+    /// The same for a run of whose ends something is left out.
+    #[must_use]
+    pub fn counting(self, counted: Counted) -> Self {
+        Self { counted, ..self }
+    }
+
+    /// The same for a run that says what a good answer is.
+    #[must_use]
+    pub fn judging_by(self, slo: Option<Slo>) -> Self {
+        Self { goodput: slo.map(Goodput::new), ..self }
+    }
+
     /// Takes a request that is over.
     pub fn record(&mut self, settled: &Settled) {
         let sample = &settled.sample;
         self.tally.record(settled);
-        self.latencies.record(settled);
+        if self.counted.holds(sample) {
+            self.latencies.record(settled);
+            self.aliases.record(settled);
+            if let Some(goodput) = &mut self.goodput {
+                goodput.record(settled);
+            }
+        }
         self.series.record(settled);
         if matches!(sample.outcome, Outcome::Completed) {
             self.tokens.record(settled);

@@ -21,12 +21,15 @@ pub(super) fn assemble(
     now_us: Micros,
 ) -> Report {
     let plan = &recorder.plan;
+    let counted = recorder.counted;
     let measured_us = recorder.last_end_us.max(now_us);
+    let counted_us = counted.length_us(measured_us);
     let steady = if plan.think_time {
         Steady::by_plan(plan.warmup_us(), plan.duration_s, measured_us)
     } else {
         recorder.in_flight.steady(plan.users, measured_us)
     };
+    let steady = steady.and_then(|steady| counted.cut(steady));
     let requests = recorder.tally.requests();
     let latency = recorder.latencies.latency();
     let tokens = recorder.tokens.tokens();
@@ -46,8 +49,12 @@ pub(super) fn assemble(
             cpu_share: instrument.load_thread_cpu_share,
             coalesced_share: recorder.tally.coalesced_share(),
             itl_raw_share: latency.itl_raw_share,
+            early_stopping: recorder.latencies.early_stopping(),
         },
     );
+    let left_out = counted.left_out_s();
+    let goodput = recorder.goodput.as_ref();
+    let goodput = goodput.map(|goodput| goodput.figures(counted_us, requests.dropped));
     Report {
         window: Window {
             started_at,
@@ -55,6 +62,9 @@ pub(super) fn assemble(
             measured_s: seconds(measured_us),
             steady_from_s: steady.map(|window| f64::from(window.from_s)),
             steady_s: steady.map(|window| f64::from(window.seconds())),
+            left_out_warmup_s: f64::from(left_out.0),
+            left_out_cooldown_s: f64::from(left_out.1),
+            counted_s: counted.seconds().map(|_| seconds(counted_us)),
         },
         requests,
         failures: recorder.tally.failures(),
@@ -63,8 +73,8 @@ pub(super) fn assemble(
         token_speed_per_s: recorder.latencies.token_speed(),
         output_token_rate_per_s: recorder.latencies.output_token_rate(),
         throughput: throughput(
-            recorder.series.served(None),
-            measured_us,
+            recorder.series.served(counted.seconds()),
+            counted_us,
             steady.map(|window| (window, recorder.series.served(Some(window)))),
             recorder.tokens.input_is_whole(),
         ),
@@ -75,6 +85,8 @@ pub(super) fn assemble(
         },
         validity,
         environment,
+        goodput,
+        aliases: recorder.aliases.figures(),
     }
 }
 
@@ -92,6 +104,7 @@ fn validity(recorder: &Recorder, instrument: &Instrument, evidence: &Evidence<'_
         process_cpu_share: instrument.process_cpu_share,
         connections_opened: recorder.tally.connections_opened(),
         reused_share: recorder.tally.reused_share(),
+        early_stopping: Some(evidence.early_stopping.clone()),
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn sample(sent_ms: u64, events_ms: &[u64]) -> Sample {
         end_us: last,
         token_reads: u32::try_from(events.len()).unwrap(),
         events,
+        bare_choices_us: Vec::new(),
         text: String::new(),
         prompt: String::new(),
         usage: None,

@@ -39,6 +39,12 @@ impl Settled {
         self.output_tokens - self.hidden_tokens
     }
 
+    /// Those of them that came after the first event's first: what TPOT divides by; 0 where all came
+    /// in one event.
+    pub fn tokens_after_first(&self) -> u64 {
+        if self.sample.events.len() < 2 { 0 } else { self.streamed_tokens().saturating_sub(1) }
+    }
+
     /// Whether usage and tokenizer differ by more than 1; none: not both counted.
     pub fn mismatched(&self) -> Option<bool> {
         let by_tokenizer = self.output_by_tokenizer?;

@@ -5,16 +5,16 @@ use shared::report::{Rates, Throughput};
 use super::{series::Served, window::Steady};
 use crate::sample::Micros;
 
-/// Rates over the whole run of `measured_us` and over the steady window.
+/// Rates over what counts of the run, `counted_us` long, and over the steady window.
 ///
 /// `input_is_whole`: whether every completed request's prompt tokens are known.
 pub(super) fn throughput(
     whole: Served,
-    measured_us: Micros,
+    counted_us: Micros,
     steady: Option<(Steady, Served)>,
     input_is_whole: bool,
 ) -> Throughput {
-    let over_all = rates(whole, measured_us, input_is_whole);
+    let over_all = rates(whole, counted_us, input_is_whole);
     Throughput {
         requests_per_s: over_all.requests_per_s,
         input_tokens_per_s: over_all.input_tokens_per_s,
@@ -39,6 +39,6 @@ fn rates(served: Served, length_us: Micros, input_is_whole: bool) -> Rates {
 
 /// A rate; 0 for no time, in which nothing was served.
 #[expect(clippy::cast_precision_loss, reason = "counts and microseconds of one run")]
-fn per_s(count: u64, length_us: Micros) -> f64 {
+pub(super) fn per_s(count: u64, length_us: Micros) -> f64 {
     if length_us == 0 { 0.0 } else { count as f64 / (length_us as f64 / 1e6) }
 }

@@ -3,7 +3,7 @@
 //! A limit is where the instrument begins to show in the figures; what the target does badly is
 //! no reason here, except where too few requests are left to say anything.
 
-use shared::report::{Requests, StampSource, TokenSource, Tokens, Verdict};
+use shared::report::{EarlyStopping, Requests, StampSource, TokenSource, Tokens, Verdict};
 
 /// p99 of the schedule lag, in ms, above which a run is degraded: half an ITL of fast serving.
 pub const SCHEDULE_LAG_DEGRADED_MS: f64 = 10.0;
@@ -45,6 +45,7 @@ pub(super) struct Evidence<'a> {
     pub(super) cpu_share: Option<f64>,
     pub(super) coalesced_share: Option<f64>,
     pub(super) itl_raw_share: Option<f64>,
+    pub(super) early_stopping: EarlyStopping,
 }
 
 /// The verdict, with its reasons first and then whatever else to know.
@@ -113,6 +114,13 @@ fn sample_size(evidence: &Evidence<'_>, findings: &mut Findings) {
     } else if completed < SUPPORTS_P99 {
         findings.note(format!(
             "{completed} requests completed, below {SUPPORTS_P99}: the p99 of a figure with one value a request is its maximum"
+        ));
+    }
+    let EarlyStopping { n, p90, p99, confidence } = &evidence.early_stopping;
+    if completed > 0 && !p99.supported {
+        findings.note(format!(
+            "{n} requests are too few to tell a p99 with {:.0} % confidence: MLPerf's early stopping needs {} (p90: {})",
+            confidence * 100.0, p99.needed_n, p90.needed_n
         ));
     }
     if let Some(rate) = evidence.requests.error_rate.filter(|rate| *rate > 0.0) {

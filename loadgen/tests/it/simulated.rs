@@ -210,3 +210,31 @@ async fn tls_changes_nothing_in_the_figures() {
         .unwrap();
     assert!(again.status.success(), "{again:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_good_and_what_is_left_out_is_as_asked() {
+    let url = simulate(quick()).await;
+    let asked = json!({
+        "duration": 3, "warmup": 1, "cooldown": 1, "max_tokens": 16, "ignore_eos": true,
+        "slo_ttft_ms": 5_000, "slo_tpot_ms": 1_000, "slo_itl_ms": 3_000
+    });
+    let report = drive(short(&url, asked)).await.report;
+    let (goodput, window) = (report.goodput.unwrap(), report.window);
+    assert_eq!((goodput.ratio, goodput.met), (Some(1.0), goodput.scheduled));
+    assert_eq!(window.counted_s, Some(1.0));
+    // of about three seconds one counts
+    let (counted, completed) = (report.latency.ttft_ms.unwrap().n, report.requests.completed);
+    assert_eq!(counted, goodput.scheduled);
+    assert!(counted * 2 < completed, "{counted} of {completed}");
+    // the first token of other tools is the role's event, which comes at once
+    let aliases = report.aliases;
+    let (theirs, ours) = (aliases.vllm_ttft_ms.unwrap(), report.latency.ttfe_ms.unwrap());
+    assert_eq!((theirs.n, theirs.p50), (ours.n, ours.p50));
+    assert_eq!(aliases.aiperf_itl_ms, report.latency.tpot_ms);
+
+    let asked = json!({"max_tokens": 16, "slo_ttft_ms": 0.001});
+    let report = drive(short(&url, asked)).await.report;
+    let goodput = report.goodput.unwrap();
+    assert_eq!((goodput.met, goodput.ratio), (0, Some(0.0)));
+    assert_eq!(goodput.scheduled, report.requests.scheduled);
+}

@@ -2,8 +2,8 @@
 
 use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
 use crate::{
-    DurationS, GraceS, MaxTokens, MinTokens, ModelName, Seed, SpawnRate, TargetUrl, Temperature,
-    ThinkTimeS, TimeoutS, TopP, Users,
+    DurationS, GraceS, MarginS, MaxTokens, MinTokens, ModelName, Seed, SloMs, SpawnRate, TargetUrl,
+    Temperature, ThinkTimeS, TimeoutS, TopP, Users,
 };
 
 /// A field of a request for a benchmark.
@@ -51,6 +51,15 @@ const fn field(name: &'static str, kind: Kind, default: &'static str, doc: &'sta
 
 const fn timeout(name: &'static str, default: &'static str, doc: &'static str) -> Field {
     field(name, Kind::Number { min: TimeoutS::MIN, max: TimeoutS::MAX }, default, doc)
+}
+
+const fn limit(name: &'static str, default: &'static str, doc: &'static str) -> Field {
+    field(name, Kind::Number { min: SloMs::MIN, max: SloMs::MAX }, default, doc)
+}
+
+const fn margin(name: &'static str, doc: &'static str) -> Field {
+    let kind = Kind::Integer { min: MarginS::MIN as u64, max: MarginS::MAX as u64 };
+    field(name, kind, "0", doc)
 }
 
 /// Every field of a request for a benchmark.
@@ -162,5 +171,39 @@ pub const FIELDS: &[Field] = &[
         Kind::Integer { min: Seed::MIN, max: Seed::MAX },
         "drawn for each benchmark",
         "What prompts and waits derive from: the same seed, the same requests.",
+    ),
+    field(
+        "slo",
+        Kind::Text { max_chars: 64 },
+        "none",
+        "Limits that a good answer keeps, by the name of a pair of MLPerf Inference: mlperf-llama2-70b, mlperf-llama2-70b-interactive, mlperf-mixtral-8x7b, mlperf-llama3.1-405b, mlperf-llama3.1-405b-interactive, mlperf-llama3.1-8b, mlperf-llama3.1-8b-interactive, mlperf-deepseek-r1, mlperf-deepseek-r1-interactive.",
+    ),
+    limit(
+        "slo_ttft_ms",
+        "that of slo, else none",
+        "Most milliseconds from sending to the first token of a good answer.",
+    ),
+    limit(
+        "slo_tpot_ms",
+        "that of slo, else none",
+        "Most milliseconds for each token after the first of a good answer, on the mean.",
+    ),
+    limit(
+        "slo_itl_ms",
+        "none",
+        "Most milliseconds of the longest gap between two token events of a good answer.",
+    ),
+    limit(
+        "slo_e2e_ms",
+        "none",
+        "Most milliseconds from sending to the last token of a good answer.",
+    ),
+    margin(
+        "warmup",
+        "Seconds at the beginning whose requests are left out of latencies, rates and goodput.",
+    ),
+    margin(
+        "cooldown",
+        "Seconds at the end of duration whose requests are left out of latencies, rates and goodput.",
     ),
 ];

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{FIELDS, Fields, MAX_API_KEY_CHARS};
 use crate::{
-    DurationS, FieldError, GraceS, MaxTokens, MinTokens, OutOfRange, Seed, SpawnRate, Temperature,
-    ThinkTimeS, TimeoutS, TopP, Users,
+    DurationS, FieldError, GraceS, MarginS, MaxTokens, MinTokens, OutOfRange, Seed, SloMs,
+    SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP, Users,
 };
 
 /// Reads fields one by one and collects what is wrong with them.
@@ -223,5 +223,7 @@ bounds!(
     Temperature(f64),
     TopP(f64),
     TimeoutS(f64),
-    Seed(u64)
+    Seed(u64),
+    SloMs(f64),
+    MarginS(u32)
 );

@@ -132,3 +132,71 @@ fn an_edit_takes_notes_and_the_mark_and_nothing_else() {
     let refused = Edit::parse(&fields(json!({"fence": 3}))).unwrap_err();
     assert_eq!(refused[0].detail, "fence is no field of a benchmark that can be edited");
 }
+
+fn slo(mut fields: Value) -> Option<crate::Slo> {
+    fields["url"] = "http://x.example".into();
+    parse(fields).unwrap().spec.slo
+}
+
+#[test]
+fn a_preset_gives_limits_and_what_is_given_beside_it_wins() {
+    assert_eq!(slo(json!({})), None);
+    let preset = slo(json!({"slo": "mlperf-llama2-70b-interactive"})).unwrap();
+    let limits = |slo: &crate::Slo| {
+        [slo.ttft_ms, slo.tpot_ms, slo.itl_ms, slo.e2e_ms].map(|limit| limit.map(crate::SloMs::get))
+    };
+    assert_eq!(limits(&preset), [Some(450.0), Some(40.0), None, None]);
+    assert_eq!(preset.preset.as_deref(), Some("mlperf-llama2-70b-interactive"));
+    let own = slo(
+        json!({"slo": "mlperf-llama3.1-405b", "slo_tpot_ms": "50", "slo_itl_ms": 400, "slo_e2e_ms": 3_000}),
+    );
+    assert_eq!(limits(&own.unwrap()), [Some(6_000.0), Some(50.0), Some(400.0), Some(3_000.0)]);
+    let alone = slo(json!({"slo_ttft_ms": 0.5})).unwrap();
+    assert_eq!((limits(&alone), alone.preset), ([Some(0.5), None, None, None], None));
+}
+
+#[test]
+fn limits_that_cannot_be_meant_are_refused_by_name() {
+    let said = |fields: Value| {
+        let mut fields = fields;
+        fields["url"] = "http://x.example".into();
+        refusals(fields)
+    };
+    let unknown = said(json!({"slo": "fast"}));
+    assert_eq!(unknown.len(), 1);
+    assert!(unknown[0].starts_with("slo must be one of mlperf-llama2-70b, mlperf-"), "{unknown:?}");
+    assert!(unknown[0].ends_with("mlperf-deepseek-r1-interactive, not `fast`"), "{unknown:?}");
+    assert_eq!(
+        said(json!({"slo_tpot_ms": 0})),
+        ["slo_tpot_ms must be between 0.001 and 3600000, not 0"]
+    );
+    assert_eq!(
+        said(json!({"slo_ttft_ms": 900, "slo_e2e_ms": 800})),
+        ["slo_ttft_ms must be at most slo_e2e_ms, but 900 > 800"]
+    );
+    assert_eq!(
+        said(json!({"duration": 10, "warmup": 6, "cooldown": 4})),
+        ["warmup and cooldown must leave something of duration, but 6 + 4 >= 10"]
+    );
+    assert_eq!(said(json!({"warmup": 1.5})), ["warmup must be between 0 and 3600, not 1.5"]);
+}
+
+#[test]
+fn every_preset_is_named_where_the_field_is_described() {
+    let field = FIELDS.iter().find(|field| field.name == "slo").unwrap();
+    for preset in crate::SloPreset::ALL {
+        assert!(field.doc.contains(preset.name), "{}", preset.name);
+        let known = crate::SloPreset::try_from(preset.name.to_owned());
+        assert_eq!(known.as_ref(), Ok(preset));
+    }
+}
+
+#[test]
+fn a_spec_stored_before_there_were_limits_and_margins_still_reads() {
+    let spec = parse(json!({"url": "http://x.example"})).unwrap().spec;
+    let mut stored = serde_json::to_value(&spec).unwrap();
+    for added in ["slo", "margins"] {
+        assert!(stored.as_object_mut().unwrap().remove(added).is_some());
+    }
+    assert_eq!(serde_json::from_value::<BenchmarkSpec>(stored).unwrap(), spec);
+}

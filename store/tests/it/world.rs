@@ -4,8 +4,8 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
 };
 use shared::report::{
-    Concurrency, Environment, FinishReasons, Latency, Report, Requests, SecondRow, StampSource,
-    Throughput, Tokens, Validity, Verdict, Window,
+    Aliases, Concurrency, Environment, FinishReasons, Latency, Report, Requests, SecondRow,
+    StampSource, Throughput, Tokens, Validity, Verdict, Window,
 };
 use shared::request::{Defaults, Fields, NewBenchmark};
 use shared::{Benchmark, BenchmarkId, RunnerId, Seed, State, Timestamp};
@@ -167,6 +167,9 @@ pub(crate) fn report(completed: u64) -> Report {
             measured_s: 10.5,
             steady_from_s: None,
             steady_s: None,
+            left_out_warmup_s: 0.0,
+            left_out_cooldown_s: 0.0,
+            counted_s: None,
         },
         requests: Requests {
             scheduled: completed,
@@ -205,7 +208,10 @@ pub(crate) fn report(completed: u64) -> Report {
             process_cpu_share: None,
             connections_opened: 1,
             reused_share: None,
+            early_stopping: None,
         },
         environment: Environment { seed: 9_007_199_254_740_991, ..Environment::default() },
+        goodput: None,
+        aliases: Aliases::default(),
     }
 }

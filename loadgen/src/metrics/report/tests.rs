@@ -1,7 +1,7 @@
 #![expect(clippy::float_cmp, reason = "values chosen so that every answer is exact")]
 
 use shared::{
-    Report, Timestamp,
+    Report, Slo, Timestamp,
     report::{
         Environment, FailureClass, FinishReasons, Rates, Requests, StampSource, TokenSource,
         Verdict,
@@ -12,6 +12,7 @@ use crate::{
     failure::RequestFailure,
     metrics::{
         Instrument, Plan, Recorder,
+        counted::leaving_out,
         samples::{instrument, ms, overloaded, plan, sample},
         settle,
     },
@@ -331,4 +332,56 @@ fn nothing_measured_is_nothing_and_not_zero() {
     assert_eq!((report.requests.error_rate, report.tokens.source), (None, None));
     assert_eq!((report.latency.ttft_ms, report.tokens.reached_ratio), (None, None));
     assert_eq!((report.throughput.requests_per_s, report.concurrency.mean), (0.0, 0.0));
+}
+
+#[test]
+fn what_is_left_out_is_in_the_counts_and_in_no_latency_rate_or_goodput() {
+    // ten requests, one a second; the first 2 s and the last 3 s of 10 do not count: 5 are left
+    let slo = Slo {
+        preset: None,
+        ttft_ms: Some(200.0.try_into().unwrap()),
+        tpot_ms: None,
+        itl_ms: None,
+        e2e_ms: None,
+    };
+    let mut recorder = Recorder::new(plan()).counting(leaving_out(2, 3, 10)).judging_by(Some(slo));
+    for sample in one_a_second(10).chain([
+        sample(1_900, &[]).failed(overloaded()).ended_at(2_500),
+        sample(6_900, &[]).failed(overloaded()).ended_at(7_500),
+    ]) {
+        recorder.record(&sample.settled());
+    }
+    let origin = Timestamp::from_unix_ms(0);
+    let report = recorder.report(&instrument(), Environment::default(), origin, 0);
+    assert_eq!((report.requests.scheduled, report.requests.failed), (12, 2));
+    assert_eq!((report.latency.e2e_ms.unwrap().n, report.token_speed_per_s.unwrap().n), (5, 5));
+    assert_eq!(report.latency.from_intent.ttft_ms.unwrap().failed, 1);
+    assert_eq!(report.aliases.vllm_ttft_ms.unwrap().n, 5);
+    assert_eq!(report.validity.early_stopping.unwrap().n, 5);
+    let throughput = report.throughput;
+    assert_eq!((throughput.requests_per_s, throughput.output_tokens_per_s), (1.0, 3.0));
+    let goodput = report.goodput.unwrap();
+    assert_eq!((goodput.met, goodput.scheduled, goodput.requests_per_s), (5, 6, 1.0));
+    let window = report.window;
+    assert_eq!((window.left_out_warmup_s, window.left_out_cooldown_s), (2.0, 3.0));
+    assert_eq!((window.measured_s, window.counted_s), (9.99, Some(5.0)));
+    assert_eq!((window.steady_from_s, window.steady_s), (Some(2.0), Some(5.0)));
+}
+
+#[test]
+fn a_token_counts_where_it_came_though_its_request_was_sent_in_the_warm_up() {
+    let mut recorder = Recorder::new(plan()).counting(leaving_out(2, 0, 10));
+    recorder.record(&sample(1_000, &[1_500, 2_500, 3_500]).counted(9, 3).settled());
+    let origin = Timestamp::from_unix_ms(0);
+    let report = recorder.report(&instrument(), Environment::default(), origin, ms(4_000));
+    assert_eq!(report.latency.ttft_ms, None);
+    let throughput = report.throughput;
+    assert_eq!((throughput.output_tokens_per_s, throughput.requests_per_s), (1.0, 0.5));
+}
+
+#[test]
+fn without_objectives_there_is_no_goodput_and_nothing_is_left_out() {
+    let report = report(plan(), one_a_second(3));
+    assert_eq!((report.goodput, report.window.counted_s), (None, None));
+    assert_eq!((report.window.left_out_warmup_s, report.window.left_out_cooldown_s), (0.0, 0.0));
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::metrics::{early_stopping, histogram::Histogram};
 
 fn requests(completed: u64, failed: u64) -> Requests {
     let ended = completed + failed;
@@ -26,6 +27,12 @@ fn tokens() -> Tokens {
     }
 }
 
+fn of_requests(n: u64) -> EarlyStopping {
+    let mut histogram = Histogram::new();
+    (0..n).for_each(|us| histogram.record_us(us));
+    early_stopping::of(&histogram, &histogram)
+}
+
 /// The verdict and the reasons after `change` to a run without a fault.
 fn judged(
     change: impl FnOnce(&mut Requests, &mut Tokens, &mut Evidence<'_>),
@@ -45,6 +52,7 @@ fn judged(
         cpu_share: Some(0.3),
         coalesced_share: Some(0.0),
         itl_raw_share: Some(0.0),
+        early_stopping: of_requests(1_000),
     };
     change(&mut requests, &mut tokens, &mut evidence);
     judge(&Evidence { requests: &requests, tokens: &tokens, ..evidence })
@@ -113,6 +121,19 @@ fn few_requests_support_little() {
     assert_eq!((completed(10).0, completed(9).0), (Verdict::Valid, Verdict::Degraded));
     let (verdict, reasons) = completed(0);
     assert_eq!((verdict, reasons[0].as_str()), (Verdict::Invalid, "no request completed"));
+}
+
+#[test]
+fn too_few_requests_for_a_p99_are_noted_with_the_number_it_takes() {
+    assert_eq!(judged(|_, _, e| e.early_stopping = of_requests(662)), (Verdict::Valid, vec![]));
+    assert_eq!(
+        one(|_, _, e| e.early_stopping = of_requests(661)),
+        (
+            Verdict::Valid,
+            "661 requests are too few to tell a p99 with 99 % confidence: MLPerf's early stopping needs 662 (p90: 64)"
+                .to_owned()
+        )
+    );
 }
 
 #[test]
