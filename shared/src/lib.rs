@@ -27,7 +27,10 @@ mod timestamp;
 pub use benchmark::Benchmark;
 pub use bounded::OutOfRange;
 pub use id::{BenchmarkId, RunnerId};
-pub use load::{ClosedLoop, DurationS, GraceS, Load, SpawnRate, ThinkTimeS, Users};
+pub use load::{
+    AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, Load, MaxConcurrency, MaxRequests,
+    OpenLimits, Poisson, RequestRate, SpawnRate, ThinkTimeS, Users, Variation,
+};
 pub use problem::{FieldError, Problem};
 pub use progress::{Phase, Progress};
 pub use prompts::{InvalidSource, PromptSource, TokenizerSource};

@@ -1,4 +1,4 @@
-//! One thread that drives its share of the users, and watches itself.
+//! One thread that drives its share of the load, and watches itself.
 
 use std::{
     cell::RefCell,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use shared::ClosedLoop;
+use shared::{ClosedLoop, Load};
 use target::client::Clock;
 use tokio::{
     sync::oneshot,
@@ -16,7 +16,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Live, machine, prepare::Run, user::User};
+use super::{
+    Live, machine,
+    open_loop::OpenLoop,
+    prepare::Run,
+    room::{Budget, Room},
+    sender::Sender,
+    user::User,
+};
 use crate::{
     arrival::closed_loop::{ThinkTime, dealt_to},
     exchange::{Exchanger, ReadLag},
@@ -61,11 +68,13 @@ impl Crew {
 pub(super) struct LoadThread {
     pub(super) index: u32,
     pub(super) threads: u32,
-    pub(super) plan: ClosedLoop,
+    pub(super) load: Load,
     pub(super) run: Arc<Run>,
     pub(super) clock: Arc<Clock>,
     pub(super) origin: Instant,
     pub(super) live: Arc<Live>,
+    pub(super) room: Arc<Room>,
+    pub(super) budget: Arc<Budget>,
     pub(super) stop: CancellationToken,
     pub(super) cut_off: CancellationToken,
     pub(super) samples: mpsc::Sender<Sample>,
@@ -73,7 +82,7 @@ pub(super) struct LoadThread {
 }
 
 impl LoadThread {
-    /// Starts the thread; the receiver hears when all its users are done.
+    /// Starts the thread; the receiver hears when all its requests are over.
     pub(super) fn start(self) -> oneshot::Receiver<()> {
         let (done, is_done) = oneshot::channel();
         std::thread::Builder::new()
@@ -104,21 +113,45 @@ impl LoadThread {
             Rc::clone(&exchanger),
             Arc::clone(&self.duty),
         ));
-        let think = ThinkTime::of(&self.plan);
-        let users: Vec<_> = dealt_to(self.index, self.threads, self.plan.users.get())
+        let sender = Rc::new(Sender {
+            run: Arc::clone(&self.run),
+            exchanger: Rc::clone(&exchanger),
+            cut_off: self.cut_off.clone(),
+            samples: self.samples.clone(),
+        });
+        match (&self.load, &self.run.schedule) {
+            (Load::ClosedLoop(plan), _) => self.users(plan, &sender).await,
+            (_, Some(schedule)) => {
+                let share = schedule.dealt_to(self.index, self.threads);
+                let open_loop = OpenLoop {
+                    origin: self.origin,
+                    sender,
+                    room: Arc::clone(&self.room),
+                    stop: self.stop.clone(),
+                };
+                open_loop.run(share).await;
+            }
+            (_, None) => {}
+        }
+        watch.abort();
+        report(&exchanger, &mut Lag::default(), &self.duty);
+    }
+
+    /// Lets this thread's share of the users live.
+    async fn users(&self, plan: &ClosedLoop, sender: &Rc<Sender>) {
+        let think = ThinkTime::of(plan);
+        let users: Vec<_> = dealt_to(self.index, self.threads, plan.users.get())
             .map(|index| {
                 tokio::task::spawn_local(
                     User {
                         index,
-                        spawn_rate: self.plan.spawn_rate.get(),
+                        spawn_rate: plan.spawn_rate.get(),
                         think,
-                        sending_us: Micros::from(self.plan.duration_s.get()) * 1_000_000,
+                        sending_us: Micros::from(plan.duration_s.get()) * 1_000_000,
                         origin: self.origin,
-                        run: Arc::clone(&self.run),
-                        exchanger: Rc::clone(&exchanger),
+                        sender: Rc::clone(sender),
+                        budget: Arc::clone(&self.budget),
                         stop: self.stop.clone(),
-                        cut_off: self.cut_off.clone(),
-                        samples: self.samples.clone(),
                     }
                     .live(),
                 )
@@ -129,8 +162,6 @@ impl LoadThread {
                 tracing::error!(%panicked, "a virtual user ended early");
             }
         }
-        watch.abort();
-        report(&exchanger, &mut Lag::default(), &self.duty);
     }
 }
 

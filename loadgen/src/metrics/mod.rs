@@ -20,5 +20,5 @@ pub mod validity;
 mod window;
 
 pub use histogram::Lag;
-pub use recorder::{Instrument, Plan, Recorder};
+pub use recorder::{Instrument, Pacing, Plan, Recorder};
 pub use settle::settle;

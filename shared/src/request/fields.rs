@@ -2,8 +2,8 @@
 
 use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
 use crate::{
-    DurationS, GraceS, MaxTokens, MinTokens, ModelName, Seed, SpawnRate, TargetUrl, Temperature,
-    ThinkTimeS, TimeoutS, TopP, Users,
+    DurationS, GraceS, MaxConcurrency, MaxRequests, MaxTokens, MinTokens, ModelName, RequestRate,
+    Seed, SpawnRate, TargetUrl, Temperature, ThinkTimeS, TimeoutS, TopP, Users, Variation,
 };
 
 /// A field of a request for a benchmark.
@@ -162,5 +162,35 @@ pub const FIELDS: &[Field] = &[
         Kind::Integer { min: Seed::MIN, max: Seed::MAX },
         "drawn for each benchmark",
         "What prompts and waits derive from: the same seed, the same requests.",
+    ),
+    field(
+        "arrival",
+        Kind::Text { max_chars: 32 },
+        "closed_loop; constant where rate is given",
+        "The load shape: `closed_loop` (users who wait for their answers), or an open loop: `constant`, `poisson`, `gamma`, `all_at_once`.",
+    ),
+    field(
+        "rate",
+        Kind::Number { min: RequestRate::MIN, max: RequestRate::MAX },
+        "none; required for constant, poisson and gamma",
+        "Requests a second of an open loop.",
+    ),
+    field(
+        "cv",
+        Kind::Number { min: Variation::MIN, max: Variation::MAX },
+        "none; required for gamma",
+        "Coefficient of variation of the gaps between requests (1: as with poisson; above: bursts).",
+    ),
+    field(
+        "max_concurrency",
+        Kind::Integer { min: MaxConcurrency::MIN as u64, max: MaxConcurrency::MAX as u64 },
+        "as many as become due, up to 10000",
+        "Requests of an open loop that may be open at once. One that is due beyond is dropped and counted.",
+    ),
+    field(
+        "max_requests",
+        Kind::Integer { min: MaxRequests::MIN as u64, max: MaxRequests::MAX as u64 },
+        "none; required for all_at_once",
+        "Requests after which no more are sent.",
     ),
 ];

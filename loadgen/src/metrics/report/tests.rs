@@ -11,7 +11,7 @@ use shared::{
 use crate::{
     failure::RequestFailure,
     metrics::{
-        Instrument, Plan, Recorder,
+        Instrument, Pacing, Plan, Recorder,
         samples::{instrument, ms, overloaded, plan, sample},
         settle,
     },
@@ -331,4 +331,26 @@ fn nothing_measured_is_nothing_and_not_zero() {
     assert_eq!((report.requests.error_rate, report.tokens.source), (None, None));
     assert_eq!((report.latency.ttft_ms, report.tokens.reached_ratio), (None, None));
     assert_eq!((report.throughput.requests_per_s, report.concurrency.mean), (0.0, 0.0));
+}
+
+#[test]
+fn in_an_open_loop_all_of_the_sending_time_is_steady() {
+    let open = |sending_ms| Plan {
+        users: 50,
+        spawn_rate: 0,
+        pacing: Pacing::Schedule { sending_us: ms(sending_ms) },
+        ..plan()
+    };
+    let window = report(open(3_500), one_a_second(6)).window;
+    assert_eq!(window.warmup_s, 0.0);
+    assert_eq!((window.steady_from_s, window.steady_s), (Some(0.0), Some(3.0)));
+    assert_eq!(report(open(500), one_a_second(6)).window.steady_s, None);
+}
+
+#[test]
+fn dropped_requests_were_scheduled_and_never_started() {
+    let mut recorder = recorded(plan(), one_a_second(4));
+    recorder.note_dropped(6);
+    let requests = recorder.tally.requests();
+    assert_eq!((requests.scheduled, requests.started, requests.dropped), (10, 4, 6));
 }
