@@ -28,8 +28,9 @@ pub use benchmark::Benchmark;
 pub use bounded::OutOfRange;
 pub use id::{BenchmarkId, RunnerId};
 pub use load::{
-    AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, Load, MaxConcurrency, MaxRequests,
-    OpenLimits, Poisson, RequestRate, SpawnRate, ThinkTimeS, Users, Variation,
+    AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, InvalidStages, Load, MaxConcurrency,
+    MaxRequests, OpenLimits, Poisson, Ramp, RequestRate, SpawnRate, Stage, StageDurationS,
+    StageShape, StageTarget, Staged, Stages, StagesOf, ThinkTimeS, Users, Variation,
 };
 pub use problem::{FieldError, Problem};
 pub use progress::{Phase, Progress};

@@ -9,12 +9,21 @@ mod constant;
 mod gamma;
 mod open;
 mod poisson;
+mod staged;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    all_at_once::AllAtOnce, closed_loop::ClosedLoop, constant::Constant, gamma::Gamma,
-    open::OpenLimits, poisson::Poisson,
+    all_at_once::AllAtOnce,
+    closed_loop::ClosedLoop,
+    constant::Constant,
+    gamma::Gamma,
+    open::OpenLimits,
+    poisson::Poisson,
+    staged::{
+        InvalidStages, Ramp, Stage, StageDurationS, StageShape, StageTarget, Staged, Stages,
+        StagesOf,
+    },
 };
 
 bounded! {
@@ -73,6 +82,8 @@ pub enum Load {
     Gamma(Gamma),
     /// All requests are due at once.
     AllAtOnce(AllAtOnce),
+    /// Users or a rate, changing stage by stage.
+    Staged(Staged),
 }
 
 impl Load {
@@ -84,6 +95,7 @@ impl Load {
             Self::Poisson(_) => "poisson",
             Self::Gamma(_) => "gamma",
             Self::AllAtOnce(_) => "all_at_once",
+            Self::Staged(_) => "staged",
         }
     }
 
@@ -98,10 +110,11 @@ impl Load {
             Self::Poisson(load) => load.limits.peak(load.rate, 1.0),
             Self::Gamma(load) => load.limits.peak(load.rate, load.cv.get()),
             Self::AllAtOnce(load) => open::at_most(load.requests.get(), load.max_concurrency),
+            Self::Staged(load) => load.peak_users(),
         }
     }
 
-    /// Users started a second; 0 where there are no users.
+    /// Users started a second; 0 where there is no such rate.
     pub fn spawn_rate(&self) -> u32 {
         match self {
             Self::ClosedLoop(closed) => closed.spawn_rate.get(),
@@ -114,9 +127,22 @@ impl Load {
         match self {
             Self::ClosedLoop(closed) => closed.duration_s,
             Self::AllAtOnce(load) => load.duration_s,
+            Self::Staged(load) => load.stages.duration(),
             Self::Constant(Constant { limits, .. })
             | Self::Poisson(Poisson { limits, .. })
             | Self::Gamma(Gamma { limits, .. }) => limits.duration_s,
+        }
+    }
+
+    /// Requests after which no more are sent; none: time alone ends the load.
+    pub fn max_requests(&self) -> Option<MaxRequests> {
+        match self {
+            Self::ClosedLoop(closed) => closed.max_requests,
+            Self::AllAtOnce(load) => Some(load.requests),
+            Self::Staged(load) => load.max_requests,
+            Self::Constant(Constant { limits, .. })
+            | Self::Poisson(Poisson { limits, .. })
+            | Self::Gamma(Gamma { limits, .. }) => limits.max_requests,
         }
     }
 
@@ -125,6 +151,7 @@ impl Load {
         match self {
             Self::ClosedLoop(closed) => closed.grace_s,
             Self::AllAtOnce(load) => load.grace_s,
+            Self::Staged(load) => load.grace_s,
             Self::Constant(Constant { limits, .. })
             | Self::Poisson(Poisson { limits, .. })
             | Self::Gamma(Gamma { limits, .. }) => limits.grace_s,

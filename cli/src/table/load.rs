@@ -1,6 +1,9 @@
 //! A load shape in words.
 
-use shared::{AllAtOnce, ClosedLoop, Load, MaxConcurrency, OpenLimits};
+use shared::{
+    AllAtOnce, ClosedLoop, Load, MaxConcurrency, MaxRequests, OpenLimits, StageShape, Staged,
+    StagesOf,
+};
 
 use crate::figures::{count, decimal};
 
@@ -22,15 +25,13 @@ pub(super) fn words(load: &Load) -> String {
         Load::AllAtOnce(AllAtOnce { requests, max_concurrency, .. }) => {
             format!("{} requests at once{}", count(requests.get().into()), room(*max_concurrency))
         }
+        Load::Staged(load) => staged(load),
     }
 }
 
 fn closed_loop(load: &ClosedLoop) -> String {
     let (users, rate) = (u64::from(load.users.get()), u64::from(load.spawn_rate.get()));
-    let most = match load.max_requests {
-        Some(most) => format!(", at most {} requests", count(most.get().into())),
-        None => String::new(),
-    };
+    let most = most(load.max_requests);
     let wait = match (load.wait_min_s.get(), load.wait_max_s.get()) {
         (_, 0.0) => String::new(),
         (min, max) => format!(", {min} to {max} s between requests"),
@@ -40,11 +41,35 @@ fn closed_loop(load: &ClosedLoop) -> String {
 }
 
 fn limits(limits: &OpenLimits) -> String {
-    let most = match limits.max_requests {
-        Some(most) => format!(", at most {}", count(most.get().into())),
-        None => String::new(),
-    };
+    let most = most(limits.max_requests);
     format!(" for {} s{most}{}", limits.duration_s.get(), room(limits.max_concurrency))
+}
+
+fn staged(load: &Staged) -> String {
+    const SHOWN: usize = 6;
+    let stages = load.stages.each();
+    let shown: Vec<_> = stages
+        .iter()
+        .take(SHOWN)
+        .map(|stage| {
+            let to = if stage.shape == StageShape::Linear { "to " } else { "" };
+            format!("{to}{} for {} s", rate(stage.target.get()), stage.duration_s.get())
+        })
+        .collect();
+    let of = match load.of {
+        StagesOf::Users => "users",
+        StagesOf::Rate => "requests a second",
+    };
+    let more = if stages.len() > SHOWN { ", …" } else { "" };
+    let limits = format!("{}{}", most(load.max_requests), room(load.max_concurrency));
+    format!("{of} in stages: {}{more}{limits}", shown.join(", "))
+}
+
+fn most(max_requests: Option<MaxRequests>) -> String {
+    match max_requests {
+        Some(most) => format!(", at most {} requests", count(most.get().into())),
+        None => String::new(),
+    }
 }
 
 fn room(max_concurrency: Option<MaxConcurrency>) -> String {
@@ -76,13 +101,22 @@ mod tests {
         assert_eq!(said(open("constant", None, None)), "1,012.5 requests a second for 30 s");
         assert_eq!(
             said(open("poisson", Some(8), Some(1_000))),
-            "1,012.5 requests a second at random (Poisson) for 30 s, at most 1,000, room for 8 at once"
+            "1,012.5 requests a second at random (Poisson) for 30 s, at most 1,000 requests, room for 8 at once"
         );
         assert_eq!(
             said(open("gamma", None, None)),
             "1,012.5 requests a second at random (gamma, cv 2.5) for 30 s"
         );
         assert_eq!(said(open("all_at_once", None, None)), "64 requests at once");
+        let stages = json!([
+            {"target": 10.0, "duration_s": 30, "shape": "step"},
+            {"target": 50.0, "duration_s": 60, "shape": "linear"},
+        ]);
+        assert_eq!(
+            said(json!({"kind": "staged", "of": "users", "stages": stages, "grace_s": 1.0,
+                "max_concurrency": null, "max_requests": null})),
+            "users in stages: 10 for 30 s, to 50 for 60 s"
+        );
         assert_eq!(
             said(json!({"kind": "closed_loop", "users": 8, "spawn_rate": 2, "duration_s": 9,
                 "wait_min_s": 0.5, "wait_max_s": 1.0, "grace_s": 1.0, "max_requests": 20})),

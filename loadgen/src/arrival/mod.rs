@@ -11,6 +11,7 @@ mod constant;
 mod gamma;
 mod poisson;
 mod schedule;
+pub mod staged;
 
 pub use closed_loop::{ThinkTime, start_us};
 pub use schedule::Schedule;

@@ -1,8 +1,8 @@
 //! The whole list of due times of an open loop, and how threads share it.
 
-use shared::Load;
+use shared::{Load, Staged, StagesOf};
 
-use super::{DueTimes, all_at_once, constant, gamma, poisson};
+use super::{DueTimes, all_at_once, constant, gamma, poisson, staged};
 use crate::sample::Micros;
 
 /// When the requests of an open loop are due.
@@ -16,7 +16,7 @@ impl Schedule {
     /// The schedule of `load`; none: it is a closed loop, in which answers decide.
     pub fn of(load: &Load, seed: u64) -> Option<Self> {
         match load {
-            Load::ClosedLoop(_) => None,
+            Load::ClosedLoop(_) | Load::Staged(Staged { of: StagesOf::Users, .. }) => None,
             _ => Some(Self { load: load.clone(), seed }),
         }
     }
@@ -59,14 +59,7 @@ impl Schedule {
     }
 
     fn max_requests(&self) -> Option<u64> {
-        let most = match &self.load {
-            Load::ClosedLoop(load) => load.max_requests,
-            Load::Constant(load) => load.limits.max_requests,
-            Load::Poisson(load) => load.limits.max_requests,
-            Load::Gamma(load) => load.limits.max_requests,
-            Load::AllAtOnce(load) => Some(load.requests),
-        };
-        most.map(|most| most.get().into())
+        self.load.max_requests().map(|most| most.get().into())
     }
 
     fn unbounded(&self) -> DueTimes {
@@ -76,6 +69,7 @@ impl Schedule {
             Load::Poisson(load) => Box::new(poisson::due_times(load.rate, self.seed)),
             Load::Gamma(load) => Box::new(gamma::due_times(load.rate, load.cv, self.seed)),
             Load::AllAtOnce(load) => Box::new(all_at_once::due_times(load)),
+            Load::Staged(load) => Box::new(staged::due_times(&load.stages)),
         }
     }
 }

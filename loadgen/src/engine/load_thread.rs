@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use shared::{ClosedLoop, Load};
+use shared::Load;
 use target::client::Clock;
 use tokio::{
     sync::oneshot,
@@ -25,7 +25,7 @@ use super::{
     user::User,
 };
 use crate::{
-    arrival::closed_loop::{ThinkTime, dealt_to},
+    arrival::{ThinkTime, closed_loop::dealt_to, staged, start_us},
     exchange::{Exchanger, ReadLag},
     metrics::Lag,
     sample::{Micros, Sample},
@@ -119,9 +119,8 @@ impl LoadThread {
             cut_off: self.cut_off.clone(),
             samples: self.samples.clone(),
         });
-        match (&self.load, &self.run.schedule) {
-            (Load::ClosedLoop(plan), _) => self.users(plan, &sender).await,
-            (_, Some(schedule)) => {
+        match (&self.run.schedule, &self.load) {
+            (Some(schedule), _) => {
                 let share = schedule.dealt_to(self.index, self.threads);
                 let open_loop = OpenLoop {
                     origin: self.origin,
@@ -131,30 +130,43 @@ impl LoadThread {
                 };
                 open_loop.run(share).await;
             }
-            (_, None) => {}
+            (None, Load::ClosedLoop(plan)) => {
+                let sending_us = Micros::from(plan.duration_s.get()) * 1_000_000;
+                let spells = |user| vec![(start_us(user, plan.spawn_rate.get()), sending_us)];
+                self.users(&sender, ThinkTime::of(plan), spells).await;
+            }
+            (None, Load::Staged(plan)) => {
+                let spells = |user| staged::spells(&plan.stages, user);
+                self.users(&sender, ThinkTime::NONE, spells).await;
+            }
+            (None, _) => {}
         }
         watch.abort();
         report(&exchanger, &mut Lag::default(), &self.duty);
     }
 
     /// Lets this thread's share of the users live.
-    async fn users(&self, plan: &ClosedLoop, sender: &Rc<Sender>) {
-        let think = ThinkTime::of(plan);
-        let users: Vec<_> = dealt_to(self.index, self.threads, plan.users.get())
+    ///
+    /// - `spells`: when a user may send.
+    async fn users(
+        &self,
+        sender: &Rc<Sender>,
+        think: ThinkTime,
+        spells: impl Fn(u32) -> Vec<(Micros, Micros)>,
+    ) {
+        let most = self.load.peak_users().get();
+        let users: Vec<_> = dealt_to(self.index, self.threads, most)
             .map(|index| {
-                tokio::task::spawn_local(
-                    User {
-                        index,
-                        spawn_rate: plan.spawn_rate.get(),
-                        think,
-                        sending_us: Micros::from(plan.duration_s.get()) * 1_000_000,
-                        origin: self.origin,
-                        sender: Rc::clone(sender),
-                        budget: Arc::clone(&self.budget),
-                        stop: self.stop.clone(),
-                    }
-                    .live(),
-                )
+                let user = User {
+                    index,
+                    spells: spells(index),
+                    think,
+                    origin: self.origin,
+                    sender: Rc::clone(sender),
+                    budget: Arc::clone(&self.budget),
+                    stop: self.stop.clone(),
+                };
+                tokio::task::spawn_local(user.live())
             })
             .collect();
         for user in users {

@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use shared::{Load, Progress, Reason, ReasonCode, Report, SecondRow, Timestamp};
+use shared::{Progress, Reason, ReasonCode, Report, SecondRow, Timestamp};
 use target::client::Clock;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -99,10 +99,7 @@ impl Prepared {
         let sending = Duration::from_secs(u64::from(load.duration().get()));
         let most = sending + Duration::from_secs_f64(load.grace().get());
         let room = Room::for_at_most(load.peak_users().get());
-        let budget = Budget::of(match load {
-            Load::ClosedLoop(plan) => plan.max_requests.map(|most| most.get().into()),
-            _ => None,
-        });
+        let budget = Budget::of(load.max_requests().map(|most| most.get().into()));
 
         let origin = Instant::now() + RUN_UP;
         let started_at = now_plus(RUN_UP);

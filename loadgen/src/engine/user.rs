@@ -9,10 +9,7 @@ use super::{
     room::Budget,
     sender::{Over, Sender},
 };
-use crate::{
-    arrival::closed_loop::{self, ThinkTime},
-    sample::Micros,
-};
+use crate::{arrival::ThinkTime, sample::Micros};
 
 /// A failed request is not followed by the next sooner than this after it was due: a target that
 /// refuses at once shall not be stormed.
@@ -21,10 +18,9 @@ const PAUSE_AFTER_FAILURE_US: Micros = 100_000;
 /// Everything a user needs; it lives on its load thread.
 pub(super) struct User {
     pub(super) index: u32,
-    pub(super) spawn_rate: u32,
+    /// Stretches of time in which it may send, from the origin, in order.
+    pub(super) spells: Vec<(Micros, Micros)>,
     pub(super) think: ThinkTime,
-    /// When the last request may be sent, from the origin.
-    pub(super) sending_us: Micros,
     pub(super) origin: Instant,
     pub(super) sender: Rc<Sender>,
     pub(super) budget: Arc<Budget>,
@@ -35,33 +31,39 @@ impl User {
     /// Sends one request after another until its time is over.
     pub(super) async fn live(self) {
         let mut connection = None;
-        let mut due_us = closed_loop::start_us(self.index, self.spawn_rate);
-        for nth in 0.. {
-            if !self.wait_until(due_us).await || !self.budget.take() {
-                return;
+        let (mut due_us, mut nth) = (0, 0);
+        for (from_us, to_us) in &self.spells {
+            due_us = due_us.max(*from_us);
+            while due_us < *to_us {
+                if !self.wait_until(due_us).await {
+                    return;
+                }
+                if self.sender.exchanger.now_us() >= *to_us {
+                    break;
+                }
+                if !self.budget.take() {
+                    return;
+                }
+                let over = self.sender.send((self.index, nth), due_us, &mut connection).await;
+                let Some(Over { end_us, failed }) = over else { return };
+                let earliest_us = if failed { due_us + PAUSE_AFTER_FAILURE_US } else { 0 };
+                let think_us = self.think.draw_us(self.sender.run.seed, self.index, nth);
+                due_us = (end_us + think_us).max(earliest_us);
+                nth += 1;
             }
-            let request = (self.index, nth);
-            let over = self.sender.send(request, due_us, &mut connection).await;
-            let Some(Over { end_us, failed }) = over else { return };
-            let earliest_us = if failed { due_us + PAUSE_AFTER_FAILURE_US } else { 0 };
-            let think_us = self.think.draw_us(self.sender.run.seed, self.index, nth);
-            due_us = (end_us + think_us).max(earliest_us);
         }
     }
 
-    /// Waits until a request is due; false when it never will be.
+    /// Waits until a request is due; false when no further one may be sent.
     async fn wait_until(&self, due_us: Micros) -> bool {
-        if due_us >= self.sending_us || self.stop.is_cancelled() {
-            return false;
-        }
         if self.sender.exchanger.now_us() < due_us {
             let due = self.origin + Duration::from_micros(due_us);
             tokio::select! {
                 () = sleep_until(due) => {}
-                () = self.stop.cancelled() => return false,
+                () = self.stop.cancelled() => {}
                 () = self.budget.spent() => return false,
             }
         }
-        self.sender.exchanger.now_us() < self.sending_us && !self.stop.is_cancelled()
+        !self.stop.is_cancelled()
     }
 }

@@ -16,7 +16,7 @@ use super::{
     window::InFlight,
 };
 use crate::{
-    arrival::{Schedule, ThinkTime, start_us},
+    arrival::{Schedule, ThinkTime, staged, start_us},
     sample::{ConnectionUse, Micros, Outcome, Sample},
 };
 
@@ -45,6 +45,11 @@ pub struct Plan {
 pub enum Pacing {
     /// Users, each free again when its answer has ended: a closed loop.
     Answers,
+    /// The same, with more and fewer users over time.
+    Stages {
+        /// From the origin to when the most users are there.
+        warmup_us: Micros,
+    },
     /// A schedule, whatever becomes of the answers: an open loop.
     Schedule {
         /// From the origin to when no more requests are due.
@@ -67,18 +72,22 @@ impl Plan {
             duration_s: spec.load.duration().get(),
             think_time,
             ignore_eos: spec.output.ignore_eos,
-            pacing: match schedule {
-                None => Pacing::Answers,
-                Some(schedule) if schedule.is_a_burst() => Pacing::Burst,
-                Some(schedule) => Pacing::Schedule { sending_us: schedule.sending_us() },
+            pacing: match (schedule, &spec.load) {
+                (Some(schedule), _) if schedule.is_a_burst() => Pacing::Burst,
+                (Some(schedule), _) => Pacing::Schedule { sending_us: schedule.sending_us() },
+                (None, Load::Staged(load)) => {
+                    Pacing::Stages { warmup_us: staged::warmup_us(&load.stages) }
+                }
+                (None, _) => Pacing::Answers,
             },
         }
     }
 
-    /// From the first user's start to the last's; 0 in an open loop.
+    /// From the first user's start to when all are there; 0 in an open loop.
     pub fn warmup_us(&self) -> Micros {
         match self.pacing {
             Pacing::Answers => start_us(self.users.saturating_sub(1), self.spawn_rate),
+            Pacing::Stages { warmup_us } => warmup_us,
             Pacing::Schedule { .. } | Pacing::Burst => 0,
         }
     }
@@ -87,7 +96,9 @@ impl Plan {
     pub fn sending_us(&self) -> Micros {
         match self.pacing {
             Pacing::Schedule { sending_us } => sending_us,
-            Pacing::Answers | Pacing::Burst => Micros::from(self.duration_s) * 1_000_000,
+            Pacing::Answers | Pacing::Stages { .. } | Pacing::Burst => {
+                Micros::from(self.duration_s) * 1_000_000
+            }
         }
     }
 }

@@ -23,8 +23,10 @@ pub(super) fn assemble(
     let plan = &recorder.plan;
     let measured_us = recorder.last_end_us.max(now_us);
     let steady = match plan.pacing {
-        Pacing::Answers if !plan.think_time => recorder.in_flight.steady(plan.users, measured_us),
-        Pacing::Answers | Pacing::Schedule { .. } => {
+        Pacing::Answers | Pacing::Stages { .. } if !plan.think_time => {
+            recorder.in_flight.steady(plan.users, measured_us)
+        }
+        Pacing::Answers | Pacing::Stages { .. } | Pacing::Schedule { .. } => {
             Steady::by_plan(plan.warmup_us(), plan.sending_us(), measured_us)
         }
         Pacing::Burst => None,

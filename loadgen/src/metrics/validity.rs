@@ -74,7 +74,7 @@ fn schedule(evidence: &Evidence<'_>, findings: &mut Findings) {
         match (evidence.pacing, verdict) {
             (_, Verdict::Valid) => {}
             (Pacing::Burst, _) => findings.note(words),
-            (Pacing::Answers | Pacing::Schedule { .. }, _) => findings.judge(verdict, || words),
+            _ => findings.judge(verdict, || words),
         }
     }
     let Requests { scheduled, dropped, .. } = *evidence.requests;
@@ -154,7 +154,7 @@ fn sample_size(evidence: &Evidence<'_>, findings: &mut Findings) {
     }
     if !evidence.steady {
         let why = match evidence.pacing {
-            Pacing::Answers => {
+            Pacing::Answers | Pacing::Stages { .. } => {
                 format!("the load of {} users was never held for a whole second", evidence.users)
             }
             Pacing::Schedule { .. } => "requests were sent for less than a second".to_owned(),

@@ -81,6 +81,25 @@ async fn a_closed_loop_ends_with_its_last_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stages_of_a_rate_and_of_users_follow_their_targets() {
+    let url = simulate(quick()).await;
+    let staged = |stages: &str, of: &str| {
+        let load = json!({"stages": stages, "stages_of": of, "duration": null});
+        open_loop(&url, load)
+    };
+    let outcome = drive(staged("20:1,60:1,0:1,10:1", "rate")).await;
+    assert_eq!(outcome.report.requests.completed, 90);
+    let started: Vec<u64> = outcome.series.iter().take(4).map(|second| second.started).collect();
+    for (started, planned) in started.iter().zip([20_u64, 60, 0, 10]) {
+        assert!(started.abs_diff(planned) <= 2, "{started} in a second, not {planned}");
+    }
+    let outcome = drive(staged("2:1,6:2,1:2", "users")).await;
+    let peaks: Vec<u64> = outcome.series.iter().take(5).map(|second| second.in_flight).collect();
+    assert_eq!((peaks[0], peaks[1], peaks[4]), (2, 6, 1), "{peaks:?}");
+    assert!((outcome.report.window.warmup_s - 1.0).abs() < 1e-9);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_seed_sends_the_same_prompts_in_the_same_order_on_any_number_of_threads() {
     let prompts = async |seed: u64, threads: u32| -> Vec<String> {
         let chat = testkit::Chat::of(&["a"]).usage(4, 1).first_token_after(ms(1));

@@ -166,8 +166,8 @@ pub const FIELDS: &[Field] = &[
     field(
         "arrival",
         Kind::Text { max_chars: 32 },
-        "closed_loop; constant where rate is given",
-        "The load shape: `closed_loop` (users who wait for their answers), or an open loop: `constant`, `poisson`, `gamma`, `all_at_once`.",
+        "closed_loop; constant where rate is given; staged where stages are",
+        "The load shape: `closed_loop` (users who wait for their answers), or an open loop: `constant`, `poisson`, `gamma`, `all_at_once`; `staged` is either.",
     ),
     field(
         "rate",
@@ -192,5 +192,17 @@ pub const FIELDS: &[Field] = &[
         Kind::Integer { min: MaxRequests::MIN as u64, max: MaxRequests::MAX as u64 },
         "none; required for all_at_once",
         "Requests after which no more are sent.",
+    ),
+    field(
+        "stages",
+        Kind::Text { max_chars: 2_048 },
+        "none; required for staged",
+        "Up to 100 stages with commas between them, each `target:seconds` (held) or `target:seconds:linear` (evenly from the target before, the first from 0), e.g. `10:30,50:60:linear`.",
+    ),
+    field(
+        "stages_of",
+        Kind::Text { max_chars: 8 },
+        "none; required for staged",
+        "What the targets of stages are: `users` (each waits for its answer) or `rate` (requests a second).",
     ),
 ];

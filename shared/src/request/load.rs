@@ -6,8 +6,8 @@ use super::{
     valid,
 };
 use crate::{
-    AllAtOnce, ClosedLoop, Constant, DurationS, FieldError, Gamma, GraceS, Load, OpenLimits,
-    Poisson, RequestRate, ThinkTimeS, Variation,
+    AllAtOnce, ClosedLoop, Constant, FieldError, Gamma, Load, OpenLimits, Poisson, RequestRate,
+    Stage, Staged, Stages, StagesOf, ThinkTimeS, Variation,
 };
 
 /// What the field `arrival` may say.
@@ -18,11 +18,18 @@ enum Arrival {
     Poisson,
     Gamma,
     AllAtOnce,
+    Staged,
 }
 
 impl Arrival {
-    const ALL: [Self; 5] =
-        [Self::ClosedLoop, Self::Constant, Self::Poisson, Self::Gamma, Self::AllAtOnce];
+    const ALL: [Self; 6] = [
+        Self::ClosedLoop,
+        Self::Constant,
+        Self::Poisson,
+        Self::Gamma,
+        Self::AllAtOnce,
+        Self::Staged,
+    ];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -31,52 +38,56 @@ impl Arrival {
             Self::Poisson => "poisson",
             Self::Gamma => "gamma",
             Self::AllAtOnce => "all_at_once",
+            Self::Staged => "staged",
         }
     }
 }
 
 /// The fields that are not for every load shape, and those that they are for.
-const OF_SOME: &[(&str, &[Arrival])] = &[
-    ("user", &[Arrival::ClosedLoop]),
-    ("spawnrate", &[Arrival::ClosedLoop]),
-    ("wait_min", &[Arrival::ClosedLoop]),
-    ("wait_max", &[Arrival::ClosedLoop]),
-    ("rate", &[Arrival::Constant, Arrival::Poisson, Arrival::Gamma]),
-    ("cv", &[Arrival::Gamma]),
-    ("max_concurrency", &[Arrival::Constant, Arrival::Poisson, Arrival::Gamma, Arrival::AllAtOnce]),
-];
+const OF_SOME: &[(&str, &[Arrival])] = {
+    use Arrival::{AllAtOnce, ClosedLoop, Constant, Gamma, Poisson, Staged};
+    &[
+        ("user", &[ClosedLoop]),
+        ("spawnrate", &[ClosedLoop]),
+        ("wait_min", &[ClosedLoop]),
+        ("wait_max", &[ClosedLoop]),
+        ("rate", &[Constant, Poisson, Gamma]),
+        ("cv", &[Gamma]),
+        ("max_concurrency", &[Constant, Poisson, Gamma, AllAtOnce, Staged]),
+        ("stages", &[Staged]),
+        ("stages_of", &[Staged]),
+        ("duration", &[ClosedLoop, Constant, Poisson, Gamma, AllAtOnce]),
+    ]
+};
 
 /// Reads the load shape. What is refused is noted, and something valid stands in for it.
 pub(super) fn read(read: &mut Reader<'_>, defaults: &Defaults) -> Load {
     let arrival = arrival(read);
-    let duration_s = read.number("duration", defaults.duration_s);
-    let grace_s = read.number("grace", valid(30.0));
     match arrival {
-        Arrival::ClosedLoop => closed_loop(read, defaults, duration_s, grace_s),
+        Arrival::ClosedLoop => closed_loop(read, defaults),
         Arrival::Constant => {
             let rate = rate(read, arrival);
-            Load::Constant(Constant { rate, limits: limits(read, duration_s, grace_s) })
+            Load::Constant(Constant { rate, limits: limits(read, defaults) })
         }
         Arrival::Poisson => {
             let rate = rate(read, arrival);
-            Load::Poisson(Poisson { rate, limits: limits(read, duration_s, grace_s) })
+            Load::Poisson(Poisson { rate, limits: limits(read, defaults) })
         }
         Arrival::Gamma => {
             let rate = rate(read, arrival);
             let what = "the standard deviation / mean of the gaps between requests";
             required(read, "cv", arrival, what);
             let cv: Variation = read.number("cv", valid(1.0));
-            Load::Gamma(Gamma { rate, cv, limits: limits(read, duration_s, grace_s) })
+            Load::Gamma(Gamma { rate, cv, limits: limits(read, defaults) })
         }
         Arrival::AllAtOnce => {
             required(read, "max_requests", arrival, "how many are sent");
-            Load::AllAtOnce(AllAtOnce {
-                requests: read.number("max_requests", valid(1)),
-                duration_s,
-                grace_s,
-                max_concurrency: read.optional("max_concurrency"),
-            })
+            let OpenLimits { duration_s, grace_s, max_concurrency, max_requests } =
+                limits(read, defaults);
+            let requests = max_requests.unwrap_or(valid(1));
+            Load::AllAtOnce(AllAtOnce { requests, duration_s, grace_s, max_concurrency })
         }
+        Arrival::Staged => staged(read, defaults),
     }
 }
 
@@ -85,6 +96,7 @@ fn arrival(read: &mut Reader<'_>) -> Arrival {
     let named = read.text("arrival");
     let arrival = match &named {
         Some(word) => Arrival::ALL.into_iter().find(|arrival| arrival.as_str() == word),
+        None if read.has("stages") => Some(Arrival::Staged),
         None if read.has("rate") => Some(Arrival::Constant),
         None => Some(Arrival::ClosedLoop),
     };
@@ -99,6 +111,7 @@ fn arrival(read: &mut Reader<'_>) -> Arrival {
             let of: Vec<_> = of.iter().map(|arrival| arrival.as_str()).collect();
             let with = match named {
                 None if arrival == Arrival::Constant => "rate".to_owned(),
+                None if arrival == Arrival::Staged => "stages".to_owned(),
                 _ => format!("arrival {}", arrival.as_str()),
             };
             let of = of.join(", ");
@@ -108,24 +121,51 @@ fn arrival(read: &mut Reader<'_>) -> Arrival {
     arrival
 }
 
-fn closed_loop(
-    read: &mut Reader<'_>,
-    defaults: &Defaults,
-    duration_s: DurationS,
-    grace_s: GraceS,
-) -> Load {
+fn closed_loop(read: &mut Reader<'_>, defaults: &Defaults) -> Load {
     let wait_min_s: ThinkTimeS = read.number("wait_min", valid(0.0));
     let wait_max_s: ThinkTimeS = read.number("wait_max", wait_min_s);
     read.ordered("wait_min", &wait_min_s.get(), "wait_max", &wait_max_s.get());
     Load::ClosedLoop(ClosedLoop {
         users: read.number("user", defaults.users),
         spawn_rate: read.number("spawnrate", defaults.spawn_rate),
-        duration_s,
+        duration_s: read.number("duration", defaults.duration_s),
         wait_min_s,
         wait_max_s,
-        grace_s,
+        grace_s: read.number("grace", valid(30.0)),
         max_requests: read.optional("max_requests"),
     })
+}
+
+fn staged(read: &mut Reader<'_>, defaults: &Defaults) -> Load {
+    required(read, "stages", Arrival::Staged, "`target:seconds`, with commas between them");
+    required(read, "stages_of", Arrival::Staged, "users or rate");
+    let of = match read.text("stages_of").as_deref() {
+        Some("users") => StagesOf::Users,
+        Some("rate") | None => StagesOf::Rate,
+        Some(other) => {
+            let other = shown(other);
+            read.refuse("stages_of", format!("stages_of must be users or rate, not `{other}`"));
+            StagesOf::Rate
+        }
+    };
+    let stages: Option<Stages> = read.parsed("stages");
+    let limits = limits(read, defaults);
+    let OpenLimits { grace_s, max_concurrency, max_requests, .. } = limits;
+    if of == StagesOf::Users {
+        if max_concurrency.is_some() {
+            let detail = "max_concurrency cannot be given with stages of users, who are that limit";
+            read.refuse("max_concurrency", detail.to_owned());
+        }
+        let whole = |stage: &Stage| stage.target.get().fract() == 0.0;
+        if stages.as_ref().is_some_and(|stages| !stages.each().iter().all(whole)) {
+            read.refuse("stages", "stages of users must have whole numbers of them".to_owned());
+        }
+    }
+    match stages {
+        Some(stages) => Load::Staged(Staged { of, stages, grace_s, max_concurrency, max_requests }),
+        // absent or refused, as is noted
+        None => Load::Constant(Constant { rate: valid(1.0), limits }),
+    }
 }
 
 fn rate(read: &mut Reader<'_>, arrival: Arrival) -> RequestRate {
@@ -133,10 +173,10 @@ fn rate(read: &mut Reader<'_>, arrival: Arrival) -> RequestRate {
     read.number("rate", valid(1.0))
 }
 
-fn limits(read: &mut Reader<'_>, duration_s: DurationS, grace_s: GraceS) -> OpenLimits {
+fn limits(read: &mut Reader<'_>, defaults: &Defaults) -> OpenLimits {
     OpenLimits {
-        duration_s,
-        grace_s,
+        duration_s: read.number("duration", defaults.duration_s),
+        grace_s: read.number("grace", valid(30.0)),
         max_concurrency: read.optional("max_concurrency"),
         max_requests: read.optional("max_requests"),
     }
@@ -151,98 +191,4 @@ fn required(read: &mut Reader<'_>, name: &str, arrival: Arrival, what: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use crate::{
-        Load, Seed,
-        request::{Defaults, NewBenchmark},
-    };
-
-    fn parse(mut fields: Value) -> Result<Load, Vec<String>> {
-        fields["url"] = "http://x.example".into();
-        let fields = serde_json::from_value(fields).unwrap();
-        match NewBenchmark::parse(&fields, &Defaults::default(), Seed::try_from(1).unwrap()) {
-            Ok(new) => Ok(new.spec.load),
-            Err(errors) => Err(errors.into_iter().map(|error| error.detail).collect()),
-        }
-    }
-
-    #[test]
-    fn texts_and_numbers_ask_for_the_same_open_loop() {
-        let as_json = parse(json!({"arrival": "gamma", "rate": 12.5, "cv": 2, "max_requests": 50,
-            "max_concurrency": 8, "duration": 30}));
-        let as_text =
-            parse(json!({"arrival": "gamma", "rate": "12.5", "cv": "2", "max_requests": "50",
-            "max_concurrency": "8", "duration": "30"}));
-        let load = as_json.unwrap();
-        assert_eq!(as_text.unwrap(), load);
-        let Load::Gamma(gamma) = load else { panic!("{load:?}") };
-        assert!((gamma.rate.get() - 12.5).abs() < 1e-9 && (gamma.cv.get() - 2.0).abs() < 1e-9);
-        assert_eq!(gamma.limits.max_concurrency.unwrap().get(), 8);
-        assert_eq!(gamma.limits.max_requests.unwrap().get(), 50);
-        assert_eq!(gamma.limits.duration_s.get(), 30);
-    }
-
-    #[test]
-    fn a_shape_is_named_or_told_by_its_rate() {
-        let kind = |fields| parse(fields).unwrap().kind();
-        assert_eq!(kind(json!({})), "closed_loop");
-        assert_eq!(kind(json!({"max_requests": 5, "arrival": null})), "closed_loop");
-        assert_eq!(kind(json!({"rate": 5})), "constant");
-        assert_eq!(kind(json!({"rate": 5, "arrival": "poisson"})), "poisson");
-        assert_eq!(kind(json!({"max_requests": 5, "arrival": "all_at_once"})), "all_at_once");
-    }
-
-    #[test]
-    fn fields_that_contradict_each_other_are_refused_by_name() {
-        for (fields, said) in [
-            (
-                json!({"user": 5, "rate": 5}),
-                "user cannot be given with rate; it is for closed_loop",
-            ),
-            (json!({"rate": 5, "cv": 2}), "cv cannot be given with rate; it is for gamma"),
-            (
-                json!({"arrival": "poisson", "rate": 5, "cv": 2}),
-                "cv cannot be given with arrival poisson; it is for gamma",
-            ),
-            (
-                json!({"arrival": "closed_loop", "rate": 5}),
-                "rate cannot be given with arrival closed_loop; it is for constant, poisson, gamma",
-            ),
-            (
-                json!({"max_concurrency": 5}),
-                "max_concurrency cannot be given with arrival closed_loop; it is for constant, poisson, gamma, all_at_once",
-            ),
-            (
-                json!({"arrival": "poisson"}),
-                "rate is required with arrival poisson: requests a second",
-            ),
-            (
-                json!({"arrival": "gamma", "rate": 1}),
-                "cv is required with arrival gamma: the standard deviation / mean of the gaps between requests",
-            ),
-            (
-                json!({"arrival": "all_at_once"}),
-                "max_requests is required with arrival all_at_once: how many are sent",
-            ),
-            (
-                json!({"arrival": "poison", "rate": 1}),
-                "arrival must be one of closed_loop, constant, poisson, gamma, all_at_once, not `poison`",
-            ),
-            (json!({"rate": 0}), "rate must be between 0.001 and 10000, not 0"),
-            (json!({"rate": "NaN"}), "rate must be between 0.001 and 10000, not NaN"),
-            (
-                json!({"arrival": "gamma", "rate": 1, "cv": 11}),
-                "cv must be between 0.01 and 10, not 11",
-            ),
-            (
-                json!({"rate": 1, "max_concurrency": 10_001}),
-                "max_concurrency must be between 1 and 10000, not 10001",
-            ),
-            (json!({"max_requests": 0}), "max_requests must be between 1 and 10000000, not 0"),
-        ] {
-            assert_eq!(parse(fields).unwrap_err(), [said]);
-        }
-    }
-}
+mod tests;

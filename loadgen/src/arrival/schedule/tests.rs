@@ -105,7 +105,12 @@ proptest! {
     fn threads_share_a_schedule_without_gap_or_overlap(
         seed: u64, threads in 1..9_u32, requests in 1..300_u32,
     ) {
-        for mut shape in shapes(100.0) {
+        let stages = json!([
+            {"target": 90.0, "duration_s": 2, "shape": "linear"},
+            {"target": 300.0, "duration_s": 60, "shape": "step"},
+        ]);
+        let staged = json!({"kind": "staged", "of": "rate", "stages": stages});
+        for mut shape in shapes(100.0).into_iter().chain([staged]) {
             shape["max_requests"] = requests.into();
             let schedule = schedule(shape, seed);
             let mut dealt: Vec<_> =
