@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use shared::{
-    Benchmark, Load, Seed, State,
+    Benchmark, Seed, State,
     request::{Field, Fields, Kind as FieldKind, NewBenchmark},
 };
 
@@ -96,8 +96,8 @@ pub(crate) async fn wait_for(
         let longest = preference.wait.unwrap_or_default();
         return Ok(progress::until_over(state, benchmark, longest).await?);
     }
-    let Load::ClosedLoop(load) = &benchmark.spec.load;
-    let longest = Duration::from_secs(load.duration_s.get().into()) + BLOCKING_SLACK;
+    let duration = benchmark.spec.load.duration();
+    let longest = Duration::from_secs(duration.get().into()) + BLOCKING_SLACK;
     let benchmark = progress::until_over(state, benchmark, longest).await?;
     if !benchmark.status.is_terminal() || benchmark.status == State::Completed {
         return Ok(benchmark);

@@ -1,5 +1,6 @@
 //! A benchmark's result as a person reads it: one screenful, 80 columns.
 
+mod load;
 mod objectives;
 
 use comfy_table::{
@@ -7,7 +8,7 @@ use comfy_table::{
     presets::{NOTHING, UTF8_FULL_CONDENSED},
 };
 use shared::{
-    Benchmark, Load, Report, State,
+    Benchmark, Report, State,
     report::{Distribution, FromIntent, Rates, StampSource, TokenSource, Tokens, Verdict},
 };
 
@@ -73,21 +74,7 @@ fn head(facts: &mut Facts, benchmark: &Benchmark) {
     facts.add("Target", format!("{}{server}", benchmark.url));
     let model = if benchmark.model.is_empty() { "not known yet" } else { &benchmark.model };
     facts.add("Model", model);
-    let Load::ClosedLoop(load) = &benchmark.spec.load;
-    let (users, rate) = (u64::from(load.users.get()), u64::from(load.spawn_rate.get()));
-    let wait = match (load.wait_min_s.get(), load.wait_max_s.get()) {
-        (_, 0.0) => String::new(),
-        (min, max) => format!(", {min} to {max} s between requests"),
-    };
-    facts.add(
-        "Load",
-        format!(
-            "{} users, {} started a second, for {} s{wait}",
-            count(users),
-            count(rate),
-            load.duration_s.get()
-        ),
-    );
+    facts.add("Load", load::words(&benchmark.spec.load));
     let exactly = if benchmark.spec.output.ignore_eos { "exactly" } else { "at most" };
     facts.add(
         "Prompts",

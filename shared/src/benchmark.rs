@@ -6,8 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BenchmarkId, BenchmarkSpec, Load, Progress, Reason, Report, State, Timestamp,
-    report::Distribution,
+    BenchmarkId, BenchmarkSpec, Progress, Reason, Report, State, Timestamp, report::Distribution,
 };
 
 /// A benchmark: what was asked, where it stands, what was measured.
@@ -19,9 +18,9 @@ pub struct Benchmark {
     pub id: BenchmarkId,
     /// The target, as it was given.
     pub url: String,
-    /// Virtual users.
+    /// Virtual users; in an open loop, the most requests that can be open at once.
     pub user: u32,
-    /// Users started a second.
+    /// Users started a second; 0 in an open loop.
     pub spawnrate: u32,
     /// Seconds in which requests are sent.
     pub duration: u32,
@@ -191,9 +190,9 @@ pub struct TokenThroughput {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(poem_openapi::Object))]
 pub struct Configuration {
-    /// Virtual users.
+    /// Virtual users; in an open loop, the most requests that can be open at once.
     pub user: u32,
-    /// Users started a second.
+    /// Users started a second; 0 in an open loop.
     pub spawnrate: u32,
     /// The model; empty until it is known.
     pub model: String,
@@ -210,14 +209,13 @@ pub struct Configuration {
 impl Configuration {
     /// The spec's flat fields; `model` is the one found at the target where none was asked for.
     pub fn of(spec: &BenchmarkSpec, model: &str) -> Self {
-        let Load::ClosedLoop(load) = &spec.load;
         Self {
-            user: load.users.get(),
-            spawnrate: load.spawn_rate.get(),
+            user: spec.load.peak_users().get(),
+            spawnrate: spec.load.spawn_rate(),
             model: model.to_owned(),
             tokenizer: spec.tokenizer.as_ref().map(ToString::to_string).unwrap_or_default(),
             url: spec.url.to_string(),
-            duration: load.duration_s.get(),
+            duration: spec.load.duration().get(),
             dataset: spec.dataset.to_string(),
         }
     }

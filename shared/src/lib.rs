@@ -29,7 +29,11 @@ mod timestamp;
 pub use benchmark::Benchmark;
 pub use bounded::OutOfRange;
 pub use id::{BenchmarkId, RunnerId};
-pub use load::{ClosedLoop, DurationS, GraceS, Load, SpawnRate, ThinkTimeS, Users};
+pub use load::{
+    AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, InvalidStages, Load, MaxConcurrency,
+    MaxRequests, OpenLimits, Poisson, Ramp, RequestRate, SpawnRate, Stage, StageDurationS,
+    StageShape, StageTarget, Staged, Stages, StagesOf, ThinkTimeS, Users, Variation,
+};
 pub use margins::{MarginS, Margins};
 pub use problem::{FieldError, Problem};
 pub use progress::{Phase, Progress};

@@ -7,7 +7,7 @@ macro_rules! openapi_as {
     ($name:ident, $raw:ty, |$schema:ident| $tweak:block) => {
         const _: () = {
             use poem_openapi::{
-                registry::{MetaSchema, MetaSchemaRef},
+                registry::{MetaSchema, MetaSchemaRef, Registry},
                 types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
             };
 
@@ -27,6 +27,10 @@ macro_rules! openapi_as {
                     };
                     $tweak
                     MetaSchemaRef::Inline($schema)
+                }
+
+                fn register(registry: &mut Registry) {
+                    <$raw as Type>::register(registry);
                 }
 
                 fn as_raw_value(&self) -> Option<&Self> {

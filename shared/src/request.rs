@@ -5,6 +5,7 @@
 
 mod edit;
 mod fields;
+mod load;
 mod objectives;
 mod reader;
 
@@ -19,9 +20,8 @@ pub use self::{
     fields::{FIELDS, Field, Kind},
 };
 use crate::{
-    BenchmarkSpec, ClosedLoop, DurationS, FieldError, Load, MaxTokens, MinTokens, ModelName,
-    OutOfRange, Output, PromptSource, Sampling, Seed, SpawnRate, TargetUrl, ThinkTimeS, Timeouts,
-    TokenizerSource, Users,
+    BenchmarkSpec, DurationS, FieldError, MaxTokens, MinTokens, ModelName, OutOfRange, Output,
+    PromptSource, Sampling, Seed, SpawnRate, TargetUrl, Timeouts, TokenizerSource, Users,
 };
 
 /// Field names and values as they came, before anything is known of them. Values from query
@@ -112,18 +112,7 @@ impl NewBenchmark {
         let shortest_default = valid(20.min(max_tokens.get()));
         let min_tokens: MinTokens = read.number("min_tokens", shortest_default);
         read.ordered("min_tokens", &min_tokens.get(), "max_tokens", &max_tokens.get());
-        let wait_min_s: ThinkTimeS = read.number("wait_min", valid(0.0));
-        let wait_max_s: ThinkTimeS = read.number("wait_max", wait_min_s);
-        read.ordered("wait_min", &wait_min_s.get(), "wait_max", &wait_max_s.get());
-
-        let load = Load::ClosedLoop(ClosedLoop {
-            users: read.number("user", defaults.users),
-            spawn_rate: read.number("spawnrate", defaults.spawn_rate),
-            duration_s: read.number("duration", defaults.duration_s),
-            wait_min_s,
-            wait_max_s,
-            grace_s: read.number("grace", valid(30.0)),
-        });
+        let load = load::read(&mut read, defaults);
         let model = read.text_within("model", ModelName::MAX_CHARS).map(ModelName);
         let tokenizer = read.parsed("tokenizer");
         let dataset = read.parsed("dataset");

@@ -9,8 +9,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::benchmark::{Links, Results};
 use shared::{
-    Benchmark, BenchmarkId, BenchmarkSpec, Load, Phase, Progress, Reason, ReasonCode, Report,
-    Runner, RunnerId, RunnerState, SecondRow, State, Timestamp,
+    Benchmark, BenchmarkId, BenchmarkSpec, Phase, Progress, Reason, ReasonCode, Report, Runner,
+    RunnerId, RunnerState, SecondRow, State, Timestamp,
 };
 
 use crate::{Event, StoreError};
@@ -40,13 +40,12 @@ pub(crate) fn benchmark(
             progress.in_flight = 0;
         }
     }
-    let Load::ClosedLoop(load) = &spec.load;
     Ok(Benchmark {
         id,
         url: row.url,
-        user: load.users.get(),
-        spawnrate: load.spawn_rate.get(),
-        duration: load.duration_s.get(),
+        user: spec.load.peak_users().get(),
+        spawnrate: spec.load.spawn_rate(),
+        duration: spec.load.duration().get(),
         results: Results::of(state, &spec, &row.model, report.as_ref()),
         model: row.model,
         tokenizer: row.tokenizer,

@@ -27,6 +27,9 @@ pub struct ThinkTime {
 }
 
 impl ThinkTime {
+    /// No wait.
+    pub const NONE: Self = Self { min_s: 0.0, max_s: 0.0 };
+
     /// The waits that `load` asks for; bounds in the wrong order are taken in the right one.
     pub fn of(load: &ClosedLoop) -> Self {
         let (one, other) = (load.wait_min_s.get(), load.wait_max_s.get());

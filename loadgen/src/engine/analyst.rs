@@ -9,7 +9,7 @@ use std::{
 };
 
 use shared::{
-    ClosedLoop, Phase, Progress, Report, Timestamp,
+    Phase, Progress, Report, Timestamp,
     report::{Environment, StampSource},
 };
 use tokio::sync::watch;
@@ -33,7 +33,7 @@ pub(super) struct Analyst {
     recorder: Recorder,
     tokenizer: Option<Tokenizer>,
     environment: Environment,
-    plan: ClosedLoop,
+    plan: Plan,
     crew: Crew,
     origin: Instant,
     started_at: Timestamp,
@@ -45,20 +45,20 @@ pub(super) struct Analyst {
 impl Analyst {
     pub(super) fn new(
         prepared: &Prepared,
-        plan: &ClosedLoop,
         crew: Crew,
         origin: Instant,
         started_at: Timestamp,
         live: Arc<Live>,
         stop: CancellationToken,
     ) -> Self {
+        let plan = Plan::of(&prepared.spec, prepared.run.schedule.as_ref());
         Self {
-            recorder: Recorder::new(Plan::of(&prepared.spec))
+            recorder: Recorder::new(plan)
                 .counting(Counted::of(&prepared.spec))
                 .judging_by(prepared.spec.slo.clone()),
             tokenizer: prepared.tokenizer.clone(),
             environment: prepared.environment.clone(),
-            plan: plan.clone(),
+            plan,
             crew,
             origin,
             started_at,
@@ -77,7 +77,9 @@ impl Analyst {
         let mut next_word = self.origin;
         for nth in 1_u32.. {
             next_word += TELL_EVERY;
-            if !self.take_until(next_word, samples) {
+            let more = self.take_until(next_word, samples);
+            self.recorder.note_dropped(self.live.dropped());
+            if !more {
                 break;
             }
             let progress = self.progress();
@@ -118,16 +120,16 @@ impl Analyst {
     }
 
     fn progress(&self) -> Progress {
-        let elapsed_s = self.origin.elapsed().as_secs_f64();
-        let ramp_s = f64::from(self.plan.users.get() - 1) / f64::from(self.plan.spawn_rate.get());
-        let phase =
-            if elapsed_s >= f64::from(self.plan.duration_s.get()) || self.stop.is_cancelled() {
-                Phase::Draining
-            } else if elapsed_s < ramp_s {
-                Phase::Warmup
-            } else {
-                Phase::Measuring
-            };
+        let elapsed = self.origin.elapsed();
+        let elapsed_s = elapsed.as_secs_f64();
+        let sending = Duration::from_micros(self.plan.sending_us());
+        let phase = if elapsed >= sending || self.stop.is_cancelled() {
+            Phase::Draining
+        } else if elapsed < Duration::from_micros(self.plan.warmup_us()) {
+            Phase::Warmup
+        } else {
+            Phase::Measuring
+        };
         Progress {
             phase,
             elapsed_s,

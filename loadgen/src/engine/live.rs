@@ -9,6 +9,7 @@ pub(crate) struct Live {
     completed: AtomicU64,
     failed: AtomicU64,
     cancelled: AtomicU64,
+    dropped: AtomicU64,
     token_events: AtomicU64,
 }
 
@@ -27,6 +28,15 @@ impl Live {
 
     pub(crate) fn add_cancelled(&self) {
         self.cancelled.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a request that was due and found no room.
+    pub(crate) fn add_dropped(&self) {
+        self.dropped.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
     }
 
     pub(crate) fn add_tokens(&self, events: usize) {

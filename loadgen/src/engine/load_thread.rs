@@ -1,4 +1,4 @@
-//! One thread that drives its share of the users, and watches itself.
+//! One thread that drives its share of the load, and watches itself.
 
 use std::{
     cell::RefCell,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use shared::ClosedLoop;
+use shared::Load;
 use target::client::Clock;
 use tokio::{
     sync::oneshot,
@@ -18,12 +18,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Live, machine,
+    open_loop::OpenLoop,
     prepare::{Driver, Run},
-    readiness::Readiness,
+    readiness::{Readiness, Share},
+    room::{Budget, Room},
+    sender::Sender,
     user::User,
 };
 use crate::{
-    arrival::closed_loop::{ThinkTime, dealt_to},
+    arrival::{ThinkTime, closed_loop::dealt_to, staged, start_us},
     exchange::{Exchanger, ReadLag},
     metrics::Lag,
     sample::{Micros, Sample},
@@ -67,11 +70,13 @@ pub(super) struct LoadThread {
     pub(super) index: u32,
     pub(super) threads: u32,
     pub(super) driver: Driver,
-    pub(super) plan: ClosedLoop,
+    pub(super) load: Load,
     pub(super) run: Arc<Run>,
     pub(super) clock: Arc<Clock>,
     pub(super) origin: Instant,
     pub(super) live: Arc<Live>,
+    pub(super) room: Arc<Room>,
+    pub(super) budget: Arc<Budget>,
     pub(super) stop: CancellationToken,
     pub(super) cut_off: CancellationToken,
     pub(super) samples: mpsc::Sender<Sample>,
@@ -79,7 +84,7 @@ pub(super) struct LoadThread {
 }
 
 impl LoadThread {
-    /// Starts the thread; the receiver hears when all its users are done.
+    /// Starts the thread; the receiver hears when all its requests are over.
     pub(super) fn start(self) -> oneshot::Receiver<()> {
         let (done, is_done) = oneshot::channel();
         std::thread::Builder::new()
@@ -97,11 +102,11 @@ impl LoadThread {
 
     fn drive_by_readiness(self) {
         std::thread::sleep(self.origin.saturating_duration_since(Instant::now()));
-        let users = dealt_to(self.index, self.threads, self.plan.users.get());
+        let share = self.share();
         let exchanger = self.exchanger();
-        let Self { plan, run, stop, cut_off, samples, duty, .. } = self;
-        let load = Readiness { plan, run, exchanger, stop, cut_off, samples, duty };
-        if let Err(error) = load.drive(users) {
+        let Self { run, room, budget, stop, cut_off, samples, duty, .. } = self;
+        let driver = Readiness { run, exchanger, room, budget, stop, cut_off, samples, duty };
+        if let Err(error) = driver.drive(share) {
             tracing::error!(%error, "a load thread ended early");
         }
     }
@@ -132,24 +137,70 @@ impl LoadThread {
             Rc::clone(&exchanger),
             Arc::clone(&self.duty),
         ));
-        let think = ThinkTime::of(&self.plan);
-        let users: Vec<_> = dealt_to(self.index, self.threads, self.plan.users.get())
-            .map(|index| {
-                tokio::task::spawn_local(
-                    User {
-                        index,
-                        spawn_rate: self.plan.spawn_rate.get(),
-                        think,
-                        sending_us: Micros::from(self.plan.duration_s.get()) * 1_000_000,
-                        origin: self.origin,
-                        run: Arc::clone(&self.run),
-                        exchanger: Rc::clone(&exchanger),
-                        stop: self.stop.clone(),
-                        cut_off: self.cut_off.clone(),
-                        samples: self.samples.clone(),
-                    }
-                    .live(),
-                )
+        let sender = Rc::new(Sender {
+            run: Arc::clone(&self.run),
+            exchanger: Rc::clone(&exchanger),
+            cut_off: self.cut_off.clone(),
+            samples: self.samples.clone(),
+        });
+        match self.share() {
+            Share::Schedule(due) => {
+                let open_loop = OpenLoop {
+                    origin: self.origin,
+                    sender,
+                    room: Arc::clone(&self.room),
+                    stop: self.stop.clone(),
+                };
+                open_loop.run(due).await;
+            }
+            Share::Users(users, think) => self.users(&sender, users, think).await,
+        }
+        watch.abort();
+        report(&exchanger, &mut Lag::default(), &self.duty);
+    }
+
+    /// What this thread has to send.
+    fn share(&self) -> Share {
+        if let Some(schedule) = &self.run.schedule {
+            return Share::Schedule(Box::new(schedule.dealt_to(self.index, self.threads)));
+        }
+        let dealt = dealt_to(self.index, self.threads, self.load.peak_users().get());
+        match &self.load {
+            Load::Staged(plan) => {
+                let users = dealt.map(|user| (user, staged::spells(&plan.stages, user)));
+                Share::Users(users.collect(), ThinkTime::NONE)
+            }
+            Load::ClosedLoop(plan) => {
+                let sending_us = Micros::from(plan.duration_s.get()) * 1_000_000;
+                let from_us = |user| start_us(user, plan.spawn_rate.get());
+                let users = dealt.map(|user| (user, vec![(from_us(user), sending_us)]));
+                Share::Users(users.collect(), ThinkTime::of(plan))
+            }
+            // Every other shape has a schedule.
+            _ => Share::Users(Vec::new(), ThinkTime::NONE),
+        }
+    }
+
+    /// Lets this thread's share of the users live.
+    async fn users(
+        &self,
+        sender: &Rc<Sender>,
+        users: Vec<(u32, Vec<(Micros, Micros)>)>,
+        think: ThinkTime,
+    ) {
+        let users: Vec<_> = users
+            .into_iter()
+            .map(|(index, spells)| {
+                let user = User {
+                    index,
+                    spells,
+                    think,
+                    origin: self.origin,
+                    sender: Rc::clone(sender),
+                    budget: Arc::clone(&self.budget),
+                    stop: self.stop.clone(),
+                };
+                tokio::task::spawn_local(user.live())
             })
             .collect();
         for user in users {
@@ -157,8 +208,6 @@ impl LoadThread {
                 tracing::error!(%panicked, "a virtual user ended early");
             }
         }
-        watch.abort();
-        report(&exchanger, &mut Lag::default(), &self.duty);
     }
 }
 

@@ -8,8 +8,11 @@ mod analyst;
 mod live;
 mod load_thread;
 mod machine;
+mod open_loop;
 mod prepare;
 mod readiness;
+mod room;
+mod sender;
 mod user;
 
 use std::{
@@ -17,7 +20,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use shared::{Load, Progress, Reason, ReasonCode, Report, SecondRow, Timestamp};
+use shared::{Progress, Reason, ReasonCode, Report, SecondRow, Timestamp};
 use target::client::Clock;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +31,7 @@ pub use self::prepare::{Driver, PrepareError, Prepared, Settings, prepare};
 use self::{
     analyst::Analyst,
     load_thread::{Crew, LoadThread},
+    room::{Budget, Room},
 };
 
 /// Between the threads' start and the first request, so that all of them are ready.
@@ -92,9 +96,11 @@ impl Prepared {
     /// Where the system starts no more threads.
     pub async fn run(self, control: Control) -> Outcome {
         let Control { stop, snapshots } = control;
-        let Load::ClosedLoop(plan) = &self.spec.load;
-        let sending = Duration::from_secs(u64::from(plan.duration_s.get()));
-        let most = sending + Duration::from_secs_f64(plan.grace_s.get());
+        let load = &self.spec.load;
+        let sending = Duration::from_secs(u64::from(load.duration().get()));
+        let most = sending + Duration::from_secs_f64(load.grace().get());
+        let room = Room::for_at_most(load.peak_users().get());
+        let budget = Budget::of(load.max_requests().map(|most| most.get().into()));
 
         let origin = Instant::now() + RUN_UP;
         let started_at = now_plus(RUN_UP);
@@ -108,11 +114,13 @@ impl Prepared {
                     index,
                     threads: self.load_threads,
                     driver: self.driver,
-                    plan: plan.clone(),
+                    load: load.clone(),
                     run: Arc::clone(&self.run),
                     clock: Arc::new(Clock::starting_at(origin)),
                     origin: origin.into(),
                     live: Arc::clone(&live),
+                    room: Arc::clone(&room),
+                    budget: Arc::clone(&budget),
                     stop: stop.clone(),
                     cut_off: cut_off.clone(),
                     samples: samples.clone(),
@@ -123,7 +131,7 @@ impl Prepared {
             .collect();
         drop(samples);
         let (done, outcome) = oneshot::channel();
-        let analyst = Analyst::new(&self, plan, crew, origin, started_at, live, stop.clone());
+        let analyst = Analyst::new(&self, crew, origin, started_at, live, stop.clone());
         std::thread::Builder::new()
             .name("analyst".to_owned())
             .spawn(move || {

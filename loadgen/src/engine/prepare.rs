@@ -16,6 +16,7 @@ use target::{
 
 use super::machine;
 use crate::{
+    arrival::Schedule,
     exchange::Limits,
     prompt::{Hub, PromptError, Prompts, Tokenizer, TokenizerError},
 };
@@ -50,12 +51,12 @@ pub enum Driver {
 /// Why a run could not begin. No load was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// More users than this process can have sockets.
+    /// More requests open at once than this process can have sockets.
     #[error(
-        "{users} users need as many sockets, but this runner's limit of open files leaves {capacity}; raise `ulimit -n`"
+        "{users} requests open at once need as many sockets, but this runner's limit of open files leaves {capacity}; ask for fewer (`user`, `max_concurrency`), or raise `ulimit -n`"
     )]
     TooManyUsers {
-        /// Users asked for.
+        /// Requests open at once.
         users: u32,
         /// Sockets there can be.
         capacity: u64,
@@ -111,6 +112,8 @@ pub(crate) struct Run {
     pub(crate) seed: u64,
     pub(crate) max_tokens: u32,
     pub(crate) keep_text: bool,
+    /// When requests are due; none: answers decide.
+    pub(crate) schedule: Option<Schedule>,
 }
 
 /// Loads what the run needs and asks the target what it can do. Sends the target a handful of
@@ -147,6 +150,7 @@ pub async fn prepare(
         seed: spec.seed.get(),
         max_tokens: spec.output.max_tokens.get(),
         keep_text: tokenizer.is_some(),
+        schedule: Schedule::of(&spec.load, spec.seed.get()),
     };
     let environment = environment(&spec, capabilities, &settings.runner, load_threads);
     let driver = settings.driver;

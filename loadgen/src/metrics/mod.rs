@@ -25,5 +25,5 @@ mod window;
 
 pub use counted::Counted;
 pub use histogram::Lag;
-pub use recorder::{Instrument, Plan, Recorder};
+pub use recorder::{Instrument, Pacing, Plan, Recorder};
 pub use settle::settle;

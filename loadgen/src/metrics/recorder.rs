@@ -19,16 +19,19 @@ use super::{
     window::InFlight,
 };
 use crate::{
-    arrival::{ThinkTime, start_us},
+    arrival::{Schedule, ThinkTime, staged, start_us},
     sample::{ConnectionUse, Micros, Outcome, Sample},
 };
+
+/// A request that is taken up later than this after the end of the sending time missed it.
+const PATIENCE_US: Micros = 100_000;
 
 /// What the load was meant to be: the figures that depend on it are judged by this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Virtual users.
+    /// Virtual users; in an open loop, the most requests open at once.
     pub users: u32,
-    /// Users started a second.
+    /// Users started a second; 0 in an open loop.
     pub spawn_rate: u32,
     /// Seconds in which requests are sent.
     pub duration_s: u32,
@@ -36,24 +39,70 @@ pub struct Plan {
     pub think_time: bool,
     /// Whether each answer is asked to reach its longest length.
     pub ignore_eos: bool,
+    /// What decides when a request is due.
+    pub pacing: Pacing,
+}
+
+/// What decides when a request is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pacing {
+    /// Users, each free again when its answer has ended: a closed loop.
+    Answers,
+    /// The same, with more and fewer users over time.
+    Stages {
+        /// From the origin to when the most users are there.
+        warmup_us: Micros,
+    },
+    /// A schedule, whatever becomes of the answers: an open loop.
+    Schedule {
+        /// From the origin to when no more requests are due.
+        sending_us: Micros,
+    },
+    /// All are due at once.
+    Burst,
 }
 
 impl Plan {
-    /// The plan of `spec`.
-    pub fn of(spec: &BenchmarkSpec) -> Self {
-        let Load::ClosedLoop(load) = &spec.load;
+    /// The plan of `spec`, whose due times are in `schedule`; none: it is a closed loop.
+    pub fn of(spec: &BenchmarkSpec, schedule: Option<&Schedule>) -> Self {
+        let think_time = match &spec.load {
+            Load::ClosedLoop(load) => !ThinkTime::of(load).is_zero(),
+            _ => false,
+        };
         Self {
-            users: load.users.get(),
-            spawn_rate: load.spawn_rate.get(),
-            duration_s: load.duration_s.get(),
-            think_time: !ThinkTime::of(load).is_zero(),
+            users: spec.load.peak_users().get(),
+            spawn_rate: spec.load.spawn_rate(),
+            duration_s: spec.load.duration().get(),
+            think_time,
             ignore_eos: spec.output.ignore_eos,
+            pacing: match (schedule, &spec.load) {
+                (Some(schedule), _) if schedule.is_a_burst() => Pacing::Burst,
+                (Some(schedule), _) => Pacing::Schedule { sending_us: schedule.sending_us() },
+                (None, Load::Staged(load)) => {
+                    Pacing::Stages { warmup_us: staged::warmup_us(&load.stages) }
+                }
+                (None, _) => Pacing::Answers,
+            },
         }
     }
 
-    /// From the first user's start to the last's.
+    /// From the first user's start to when all are there; 0 in an open loop.
     pub fn warmup_us(&self) -> Micros {
-        start_us(self.users.saturating_sub(1), self.spawn_rate)
+        match self.pacing {
+            Pacing::Answers => start_us(self.users.saturating_sub(1), self.spawn_rate),
+            Pacing::Stages { warmup_us } => warmup_us,
+            Pacing::Schedule { .. } | Pacing::Burst => 0,
+        }
+    }
+
+    /// From the origin to when no more requests are due.
+    pub fn sending_us(&self) -> Micros {
+        match self.pacing {
+            Pacing::Schedule { sending_us } => sending_us,
+            Pacing::Answers | Pacing::Stages { .. } | Pacing::Burst => {
+                Micros::from(self.duration_s) * 1_000_000
+            }
+        }
     }
 }
 
@@ -87,6 +136,7 @@ pub struct Recorder {
     pub(super) series: Series,
     pub(super) in_flight: InFlight,
     pub(super) schedule_lag: Histogram,
+    pub(super) taken_up_in_time: u64,
     pub(super) last_end_us: Micros,
 }
 
@@ -104,6 +154,7 @@ impl Recorder {
             series: Series::default(),
             in_flight: InFlight::default(),
             schedule_lag: Histogram::new(),
+            taken_up_in_time: 0,
             last_end_us: 0,
         }
     }
@@ -139,7 +190,14 @@ impl Recorder {
             self.in_flight.record(sent_us, sample.end_us);
         }
         self.schedule_lag.record_us(schedule_lag_us(sample));
+        let over_us = self.plan.sending_us() + PATIENCE_US;
+        self.taken_up_in_time += u64::from(sample.picked_up_us <= over_us);
         self.last_end_us = self.last_end_us.max(sample.end_us);
+    }
+
+    /// Takes the number of requests that were due so far and found no room.
+    pub fn note_dropped(&mut self, dropped: u64) {
+        self.tally.dropped = dropped;
     }
 
     /// The figures so far.

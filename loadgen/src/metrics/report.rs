@@ -6,7 +6,7 @@ use shared::{
 };
 
 use super::{
-    recorder::{Instrument, Recorder},
+    recorder::{Instrument, Pacing, Recorder},
     throughput::throughput,
     validity::{Evidence, judge},
     window::Steady,
@@ -24,10 +24,14 @@ pub(super) fn assemble(
     let counted = recorder.counted;
     let measured_us = recorder.last_end_us.max(now_us);
     let counted_us = counted.length_us(measured_us);
-    let steady = if plan.think_time {
-        Steady::by_plan(plan.warmup_us(), plan.duration_s, measured_us)
-    } else {
-        recorder.in_flight.steady(plan.users, measured_us)
+    let steady = match plan.pacing {
+        Pacing::Answers | Pacing::Stages { .. } if !plan.think_time => {
+            recorder.in_flight.steady(plan.users, measured_us)
+        }
+        Pacing::Answers | Pacing::Stages { .. } | Pacing::Schedule { .. } => {
+            Steady::by_plan(plan.warmup_us(), plan.sending_us(), measured_us)
+        }
+        Pacing::Burst => None,
     };
     let steady = steady.and_then(|steady| counted.cut(steady));
     let requests = recorder.tally.requests();
@@ -42,6 +46,8 @@ pub(super) fn assemble(
             partly_counted_input: recorder.tokens.partly_counted_input(),
             ignore_eos: plan.ignore_eos,
             users: plan.users,
+            pacing: plan.pacing,
+            taken_up_in_time: recorder.taken_up_in_time,
             steady: steady.is_some(),
             stamp_source: instrument.stamp_source,
             schedule_lag_p99_ms: recorder.schedule_lag.quantile(990),

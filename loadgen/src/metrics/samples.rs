@@ -4,7 +4,7 @@ use shared::report::StampSource;
 use target::chunk::Usage;
 
 use super::{
-    Instrument, Lag, Plan,
+    Instrument, Lag, Pacing, Plan,
     settle::{Settled, settle},
 };
 use crate::{
@@ -98,7 +98,14 @@ pub(super) fn overloaded() -> RequestFailure {
 
 /// One user, who never waits, for ten seconds.
 pub(super) fn plan() -> Plan {
-    Plan { users: 1, spawn_rate: 1, duration_s: 10, think_time: false, ignore_eos: false }
+    Plan {
+        users: 1,
+        spawn_rate: 1,
+        duration_s: 10,
+        think_time: false,
+        ignore_eos: false,
+        pacing: Pacing::Answers,
+    }
 }
 
 /// An instrument without a fault.

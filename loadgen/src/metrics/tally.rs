@@ -16,6 +16,8 @@ pub(super) struct Tally {
     pub(super) completed: u64,
     pub(super) failed: u64,
     pub(super) cancelled: u64,
+    /// Requests that were due and found no room.
+    pub(super) dropped: u64,
     failures: BTreeMap<FailureClass, (u64, String)>,
     finish_reasons: FinishReasons,
     on_a_connection: u64,
@@ -64,12 +66,12 @@ impl Tally {
     pub(super) fn requests(&self) -> Requests {
         let started = self.completed + self.failed + self.cancelled;
         Requests {
-            scheduled: started,
+            scheduled: started + self.dropped,
             started,
             completed: self.completed,
             failed: self.failed,
             cancelled: self.cancelled,
-            dropped: 0,
+            dropped: self.dropped,
             error_rate: share(self.failed, self.completed + self.failed),
         }
     }

@@ -5,10 +5,15 @@
 
 use shared::report::{EarlyStopping, Requests, StampSource, TokenSource, Tokens, Verdict};
 
+use super::{Pacing, latency::share};
+use crate::sample::Micros;
+
 /// p99 of the schedule lag, in ms, above which a run is degraded: half an ITL of fast serving.
 pub const SCHEDULE_LAG_DEGRADED_MS: f64 = 10.0;
 /// … and invalid: the load was not the one that was asked for.
 pub const SCHEDULE_LAG_INVALID_MS: f64 = 100.0;
+/// Achieved / planned rate of an open loop below which a run is degraded.
+pub const ACHIEVED_RATE: f64 = 0.95;
 /// p99 of the load threads' own stalls, in ms, above which a run is degraded.
 pub const LOOP_LAG_DEGRADED_MS: f64 = 5.0;
 /// … and invalid, unless the kernel took the receive stamps: those do not wait for the thread.
@@ -37,6 +42,9 @@ pub(super) struct Evidence<'a> {
     pub(super) partly_counted_input: Option<u64>,
     pub(super) ignore_eos: bool,
     pub(super) users: u32,
+    pub(super) pacing: Pacing,
+    /// Requests that were taken up before the sending time was over.
+    pub(super) taken_up_in_time: u64,
     /// Whether there was a steady window.
     pub(super) steady: bool,
     pub(super) stamp_source: StampSource,
@@ -51,21 +59,48 @@ pub(super) struct Evidence<'a> {
 /// The verdict, with its reasons first and then whatever else to know.
 pub(super) fn judge(evidence: &Evidence<'_>) -> (Verdict, Vec<String>) {
     let mut findings = Findings::default();
+    schedule(evidence, &mut findings);
     instrument(evidence, &mut findings);
     sample_size(evidence, &mut findings);
     token_counts(evidence, &mut findings);
     findings.conclude()
 }
 
-fn instrument(evidence: &Evidence<'_>, findings: &mut Findings) {
+fn schedule(evidence: &Evidence<'_>, findings: &mut Findings) {
     if let Some(lag) = evidence.schedule_lag_p99_ms {
         let verdict = graded(lag, SCHEDULE_LAG_DEGRADED_MS, SCHEDULE_LAG_INVALID_MS);
-        findings.judge(verdict, || {
+        let words = format!(
+            "requests were sent late: schedule lag p99 is {lag:.1} ms, above {SCHEDULE_LAG_DEGRADED_MS} ms"
+        );
+        match (evidence.pacing, verdict) {
+            (_, Verdict::Valid) => {}
+            (Pacing::Burst, _) => findings.note(words),
+            _ => findings.judge(verdict, || words),
+        }
+    }
+    let Requests { scheduled, dropped, .. } = *evidence.requests;
+    if dropped > 0 {
+        findings.judge(Verdict::Degraded, || {
+            format!("{dropped} of {scheduled} requests were due and found no room: dropped")
+        });
+    }
+    if let Pacing::Schedule { sending_us } = evidence.pacing
+        && let Some(achieved) = share(evidence.taken_up_in_time, scheduled)
+        && achieved < ACHIEVED_RATE
+    {
+        let planned = rate(scheduled, sending_us);
+        findings.judge(Verdict::Degraded, || {
             format!(
-                "requests were sent late: schedule lag p99 is {lag:.1} ms, above {SCHEDULE_LAG_DEGRADED_MS} ms"
+                "the planned rate was not achieved: {:.2} of {planned:.2} requests a second ({:.1} %), below {:.0} %",
+                planned * achieved,
+                achieved * 100.0,
+                ACHIEVED_RATE * 100.0
             )
         });
     }
+}
+
+fn instrument(evidence: &Evidence<'_>, findings: &mut Findings) {
     if let Some(lag) = evidence.loop_lag_p99_ms {
         let verdict = match evidence.stamp_source {
             StampSource::Kernel => graded(lag, LOOP_LAG_DEGRADED_MS, f64::INFINITY),
@@ -84,11 +119,6 @@ fn instrument(evidence: &Evidence<'_>, findings: &mut Findings) {
                 share * 100.0,
                 CPU_DEGRADED * 100.0
             )
-        });
-    }
-    if evidence.requests.dropped > 0 {
-        findings.judge(Verdict::Degraded, || {
-            format!("{} requests were due and could not be sent", evidence.requests.dropped)
         });
     }
     if evidence.stamp_source == StampSource::User {
@@ -131,10 +161,14 @@ fn sample_size(evidence: &Evidence<'_>, findings: &mut Findings) {
         ));
     }
     if !evidence.steady {
-        findings.note(format!(
-            "there is no steady window: the load of {} users was never held for a whole second",
-            evidence.users
-        ));
+        let why = match evidence.pacing {
+            Pacing::Answers | Pacing::Stages { .. } => {
+                format!("the load of {} users was never held for a whole second", evidence.users)
+            }
+            Pacing::Schedule { .. } => "requests were sent for less than a second".to_owned(),
+            Pacing::Burst => "all requests were due at once".to_owned(),
+        };
+        findings.note(format!("there is no steady window: {why}"));
     }
 }
 
@@ -180,6 +214,11 @@ fn token_counts(evidence: &Evidence<'_>, findings: &mut Findings) {
             share * 100.0
         ));
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^53 requests are not sent")]
+fn rate(requests: u64, in_us: Micros) -> f64 {
+    requests as f64 * 1e6 / in_us.max(1) as f64
 }
 
 fn graded(value: f64, degraded: f64, invalid: f64) -> Verdict {

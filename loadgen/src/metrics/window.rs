@@ -110,13 +110,13 @@ pub(super) struct Steady {
 }
 
 impl Steady {
-    /// The steady window of a closed loop with waits: from the second in which all users have
-    /// started to the end of the duration, as far as it has passed. Who waits is not in flight, so
-    /// there the number of open requests says nothing about the plan.
-    pub(super) fn by_plan(warmup_us: Micros, duration_s: u32, until_us: Micros) -> Option<Self> {
+    /// The steady window where the number of open requests says nothing about the plan: from the
+    /// second in which the load is whole to the last that is in the sending time, as far as it has
+    /// passed. So it is in a closed loop with waits, for who waits is not in flight, and in an open
+    /// loop.
+    pub(super) fn by_plan(warmup_us: Micros, sending_us: Micros, until_us: Micros) -> Option<Self> {
         let from_s = u32::try_from(warmup_us.div_ceil(1_000_000)).ok()?;
-        let passed_s = u32::try_from(until_us / 1_000_000).unwrap_or(u32::MAX);
-        let to_s = duration_s.min(passed_s);
+        let to_s = u32::try_from(sending_us.min(until_us) / 1_000_000).unwrap_or(u32::MAX);
         (from_s < to_s).then_some(Self { from_s, to_s })
     }
 

@@ -1,6 +1,7 @@
 //! The instrument against servers whose truth is known.
 
 mod bad_targets;
+mod open_loops;
 mod simulated;
 mod stamps;
 
@@ -57,6 +58,14 @@ async fn drive(spec: BenchmarkSpec) -> Outcome {
 async fn drive_by(driver: Driver, spec: BenchmarkSpec) -> Outcome {
     let run = run(driver, spec, None, CancellationToken::new());
     run.await.expect("the target can be used")
+}
+
+/// The same on `threads` load threads.
+async fn drive_as(spec: BenchmarkSpec, threads: u32) -> Outcome {
+    let settings = Settings { load_threads: Some(threads), ..settings(Driver::default()) };
+    let prepared = prepare(spec, None, &settings).await.expect("the target can be used");
+    let snapshots = watch::Sender::new(Snapshot::default());
+    prepared.run(Control { stop: CancellationToken::new(), snapshots }).await
 }
 
 async fn drive_with(

@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 use super::{DRIVERS, drive, drive_by, drive_with, ms, short, spec};
 
 /// A simulator on a free port, gone with its test's runtime.
-async fn simulate(settings: Settings) -> String {
+pub(super) async fn simulate(settings: Settings) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(simulator::serve(settings, listener, CancellationToken::new()));
     url
 }
 
-async fn stats(url: &str) -> Stats {
+pub(super) async fn stats(url: &str) -> Stats {
     let text = reqwest_get(&format!("{url}/stats")).await;
     serde_json::from_str(&text).expect("stats")
 }
@@ -27,7 +27,7 @@ async fn reqwest_get(url: &str) -> String {
     reqwest::get(url).await.expect("an answer").text().await.expect("a text")
 }
 
-fn quick() -> Settings {
+pub(super) fn quick() -> Settings {
     Settings { ttft_ms: 30.0, itl_ms: 2.0, ..Settings::default() }
 }
 

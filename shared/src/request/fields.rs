@@ -2,8 +2,9 @@
 
 use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
 use crate::{
-    DurationS, GraceS, MarginS, MaxTokens, MinTokens, ModelName, Seed, SloMs, SpawnRate, TargetUrl,
-    Temperature, ThinkTimeS, TimeoutS, TopP, Users,
+    DurationS, GraceS, MarginS, MaxConcurrency, MaxRequests, MaxTokens, MinTokens, ModelName,
+    RequestRate, Seed, SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS, TimeoutS, TopP, Users,
+    Variation,
 };
 
 /// A field of a request for a benchmark.
@@ -205,5 +206,47 @@ pub const FIELDS: &[Field] = &[
     margin(
         "cooldown",
         "Seconds at the end of duration whose requests are left out of latencies, rates and goodput.",
+    ),
+    field(
+        "arrival",
+        Kind::Text { max_chars: 32 },
+        "closed_loop; constant where rate is given; staged where stages are",
+        "The load shape: `closed_loop` (users who wait for their answers), or an open loop: `constant`, `poisson`, `gamma`, `all_at_once`; `staged` is either.",
+    ),
+    field(
+        "rate",
+        Kind::Number { min: RequestRate::MIN, max: RequestRate::MAX },
+        "none; required for constant, poisson and gamma",
+        "Requests a second of an open loop.",
+    ),
+    field(
+        "cv",
+        Kind::Number { min: Variation::MIN, max: Variation::MAX },
+        "none; required for gamma",
+        "Coefficient of variation of the gaps between requests (1: as with poisson; above: bursts).",
+    ),
+    field(
+        "max_concurrency",
+        Kind::Integer { min: MaxConcurrency::MIN as u64, max: MaxConcurrency::MAX as u64 },
+        "as many as become due, up to 10000",
+        "Requests of an open loop that may be open at once. One that is due beyond is dropped and counted.",
+    ),
+    field(
+        "max_requests",
+        Kind::Integer { min: MaxRequests::MIN as u64, max: MaxRequests::MAX as u64 },
+        "none; required for all_at_once",
+        "Requests after which no more are sent.",
+    ),
+    field(
+        "stages",
+        Kind::Text { max_chars: 2_048 },
+        "none; required for staged",
+        "Up to 100 stages with commas between them, each `target:seconds` (held) or `target:seconds:linear` (evenly from the target before, the first from 0), e.g. `10:30,50:60:linear`.",
+    ),
+    field(
+        "stages_of",
+        Kind::Text { max_chars: 8 },
+        "none; required for staged",
+        "What the targets of stages are: `users` (each waits for its answer) or `rate` (requests a second).",
     ),
 ];

@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use super::{FIELDS, Fields, MAX_API_KEY_CHARS};
 use crate::{
-    DurationS, FieldError, GraceS, MarginS, MaxTokens, MinTokens, OutOfRange, Seed, SloMs,
-    SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP, Users,
+    DurationS, FieldError, GraceS, MarginS, MaxConcurrency, MaxRequests, MaxTokens, MinTokens,
+    OutOfRange, RequestRate, Seed, SloMs, SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP,
+    Users, Variation,
 };
 
 /// Reads fields one by one and collects what is wrong with them.
@@ -76,14 +77,26 @@ impl Reader<'_> {
         T::try_from(text).map_err(|refused| self.refuse(name, refused.to_string())).ok()
     }
 
+    /// Whether the field was given at all.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.given.get(name).is_some_and(|value| !value.is_null())
+    }
+
     pub(super) fn number<Raw, T>(&mut self, name: &'static str, default: T) -> T
     where
         Raw: Number,
         T: TryFrom<Raw, Error = OutOfRange> + Bounds<Raw>,
     {
-        let Some(value) = self.given.get(name).filter(|value| !value.is_null()) else {
-            return default;
-        };
+        self.optional(name).unwrap_or(default)
+    }
+
+    /// The number; none where it is absent, or was refused.
+    pub(super) fn optional<Raw, T>(&mut self, name: &'static str) -> Option<T>
+    where
+        Raw: Number,
+        T: TryFrom<Raw, Error = OutOfRange> + Bounds<Raw>,
+    {
+        let value = self.given.get(name).filter(|value| !value.is_null())?;
         let written = match value {
             Value::String(text) => text.trim().to_owned(),
             other => other.to_string(),
@@ -92,7 +105,7 @@ impl Reader<'_> {
             Some(raw) => T::try_from(raw).map_err(|refused| OutOfRange { field: name, ..refused }),
             None => Err(OutOfRange::new(name, T::lowest(), T::highest(), shown(&written))),
         };
-        outcome.unwrap_or_else(|refused| {
+        let refuse = |refused: OutOfRange| {
             let detail = if Raw::read(&written).is_some() || written.parse::<f64>().is_ok() {
                 refused.to_string()
             } else {
@@ -105,8 +118,8 @@ impl Reader<'_> {
                 )
             };
             self.refuse(name, detail);
-            default
-        })
+        };
+        outcome.map_err(refuse).ok()
     }
 
     pub(super) fn flag(&mut self, name: &'static str, default: bool) -> bool {
@@ -158,7 +171,7 @@ impl Reader<'_> {
 }
 
 /// A value as an error may repeat it.
-fn shown(written: &str) -> String {
+pub(super) fn shown(written: &str) -> String {
     const MOST: usize = 64;
     if written.chars().count() <= MOST {
         written.to_owned()
@@ -215,6 +228,10 @@ macro_rules! bounds {
 bounds!(
     Users(u32),
     SpawnRate(u32),
+    RequestRate(f64),
+    Variation(f64),
+    MaxConcurrency(u32),
+    MaxRequests(u32),
     DurationS(u32),
     ThinkTimeS(f64),
     GraceS(f64),

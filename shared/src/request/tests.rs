@@ -2,6 +2,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::*;
+use crate::Load;
 
 fn fields(json: Value) -> Fields {
     serde_json::from_value(json).unwrap()
@@ -18,7 +19,7 @@ fn refusals(json: Value) -> Vec<String> {
 #[test]
 fn a_url_alone_gets_the_original_defaults() {
     let new = parse(json!({"url": "http://llm.example"})).unwrap();
-    let Load::ClosedLoop(load) = &new.spec.load;
+    let Load::ClosedLoop(load) = &new.spec.load else { panic!("a closed loop") };
     assert_eq!((load.users.get(), load.spawn_rate.get(), load.duration_s.get()), (100, 100, 60));
     assert_eq!(new.spec.output.max_tokens.get(), 128);
     assert_eq!(new.spec.output.min_tokens.get(), 20);

@@ -4,133 +4,119 @@
 //! its stamp and its parsing. Timers are few (a request has one deadline) and looked at lazily.
 
 mod exchange;
+mod seat;
+mod watch;
 
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     io,
+    iter::Peekable,
     sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
 use mio::{Events, Poll, Token};
-use shared::ClosedLoop;
-use target::wire::{ReadBuffer, Wire};
+use target::wire::ReadBuffer;
 use tokio_util::sync::CancellationToken;
 
-use self::exchange::{Exchange, Standing};
-use super::{load_thread::Duty, prepare::Run};
+use self::{
+    exchange::{Exchange, Standing},
+    seat::{Doing, Next, Seat},
+    watch::Watch,
+};
+use super::{
+    load_thread::Duty,
+    prepare::Run,
+    room::{Budget, Room},
+};
 use crate::{
-    arrival::{ThinkTime, start_us},
+    arrival::ThinkTime,
     exchange::{Attempt, Exchanger},
-    metrics::Lag,
     sample::{Micros, Outcome, Sample},
 };
 
-/// How often the loop looks how late it is, and whether it is to stop.
-const TICK_US: Micros = 10_000;
-/// Ticks between two comparisons of the clocks, and between two words to the analyst.
-const TICKS_A_ROUND: u32 = 25;
 /// A failed request is not followed by the next sooner than this after it was due: a target that
 /// refuses at once shall not be stormed.
 pub(super) const PAUSE_AFTER_FAILURE_US: Micros = 100_000;
+/// The user that an open loop's prompts are drawn for: its requests are numbered on.
+pub(super) const OPEN_LOOP_USER: u32 = 0;
 
-/// One thread's share of a closed loop.
+/// Number and due time of each request of an open loop, in order.
+pub(super) type Due = Box<dyn Iterator<Item = (u64, Micros)>>;
+
+/// What a load thread has to send.
+pub(super) enum Share {
+    /// Users of a closed loop, each with the stretches of time in which it may send, in order.
+    Users(Vec<(u32, Vec<(Micros, Micros)>)>, ThinkTime),
+    /// An open loop's requests.
+    Schedule(Due),
+}
+
+/// What drives one thread's share.
 pub(super) struct Readiness {
-    pub(super) plan: ClosedLoop,
     pub(super) run: Arc<Run>,
     pub(super) exchanger: Exchanger,
+    pub(super) room: Arc<Room>,
+    pub(super) budget: Arc<Budget>,
     pub(super) stop: CancellationToken,
     pub(super) cut_off: CancellationToken,
     pub(super) samples: mpsc::Sender<Sample>,
     pub(super) duty: Arc<Mutex<Duty>>,
 }
 
-/// A virtual user.
-struct User {
-    index: u32,
-    nth: u64,
-    due_us: Micros,
-    doing: Doing,
-}
-
-enum Doing {
-    /// Waiting for its next request to be due, perhaps with a connection.
-    Waiting(Option<Wire>),
-    /// Waiting for its answer.
-    Asking(Box<Exchange>),
-    /// Done for good.
-    Nothing,
+/// The loop's own state.
+struct Turn {
+    poll: Poll,
+    seats: Vec<Seat>,
+    timers: BinaryHeap<Reverse<(Micros, usize)>>,
+    think: ThinkTime,
+    /// What is still due, of an open loop.
+    schedule: Option<Peekable<Due>>,
+    is_open_loop: bool,
+    /// Seats of an open loop that nobody uses; the one left last is the first to be taken again.
+    free: Vec<usize>,
+    /// Requests that are open.
+    asking: usize,
+    /// Users who wait for their next request.
+    waiting: usize,
 }
 
 impl Readiness {
-    /// Drives `users` to their end.
-    pub(super) fn drive(self, users: impl Iterator<Item = u32>) -> io::Result<()> {
-        let mut poll = Poll::new()?;
+    /// Sends its share and waits for the answers.
+    pub(super) fn drive(self, share: Share) -> io::Result<()> {
+        let mut turn = Turn::of(share)?;
         let mut events = Events::with_capacity(1_024);
         let mut buffer = ReadBuffer::default();
-        let mut timers = BinaryHeap::new();
-        let mut users: Vec<User> = users
-            .map(|index| {
-                let due_us = start_us(index, self.plan.spawn_rate.get());
-                User { index, nth: 0, due_us, doing: Doing::Waiting(None) }
-            })
-            .collect();
-        timers.extend(users.iter().enumerate().map(|(seat, user)| Reverse((user.due_us, seat))));
-        let mut left = users.len();
         let mut watch = Watch::default();
-        while left > 0 {
+        while !self.cut_off.is_cancelled() {
             let now_us = self.exchanger.now_us();
             watch.look(now_us, &self);
-            if self.cut_off.is_cancelled() {
+            if turn.is_sending() && (self.stop.is_cancelled() || self.budget.is_spent()) {
+                turn.retire();
+            }
+            self.send_due(&mut turn, now_us);
+            self.look_at_timers(&mut turn, now_us);
+            if turn.is_over() {
                 break;
             }
-            if self.stop.is_cancelled() {
-                left -= retire(&mut users);
-            }
-            while let Some(Reverse((at_us, seat))) = timers.peek().copied()
-                && at_us <= now_us
-            {
-                timers.pop();
-                let user = &mut users[seat];
-                let standing = match &mut user.doing {
-                    Doing::Nothing => continue,
-                    // A deadline of a request that is over.
-                    Doing::Waiting(_) if user.due_us > now_us => continue,
-                    Doing::Waiting(_) if !self.may_send(now_us) => {
-                        user.doing = Doing::Nothing;
-                        left -= 1;
-                        continue;
-                    }
-                    Doing::Waiting(_) => self.ask(user, Token(seat), &poll),
-                    Doing::Asking(exchange) => {
-                        if exchange.deadline_us(&self.exchanger) > now_us {
-                            exchange.postpone();
-                            Standing::Open
-                        } else {
-                            exchange.on_deadline(&self.exchanger)
-                        }
-                    }
-                };
-                self.settle(user, seat, standing, &mut timers);
-            }
-            let next_us = timers.peek().map_or(Micros::MAX, |Reverse((at_us, _))| *at_us);
-            let until_us = next_us.min(watch.next_us).saturating_sub(self.exchanger.now_us());
-            if let Err(error) = poll.poll(&mut events, Some(Duration::from_micros(until_us)))
+            let until_us = turn.next_us().min(watch.next_us);
+            let wait_us = until_us.saturating_sub(self.exchanger.now_us());
+            if let Err(error) = turn.poll.poll(&mut events, Some(Duration::from_micros(wait_us)))
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 return Err(error);
             }
             for event in &events {
-                let seat = event.token().0;
-                let user = &mut users[seat];
-                match &mut user.doing {
+                let index = event.token().0;
+                let seat = &mut turn.seats[index];
+                match &mut seat.doing {
                     Doing::Asking(exchange) => {
                         let closing = event.is_read_closed() || event.is_error();
-                        let registry = poll.registry();
+                        let registry = turn.poll.registry();
                         let standing =
                             exchange.on_ready(&self.exchanger, registry, &mut buffer, closing);
-                        self.settle(user, seat, standing, &mut timers);
+                        self.settle(&mut turn, index, standing);
                     }
                     // The server has closed it, or says what nobody asked for.
                     Doing::Waiting(kept) if event.is_readable() => *kept = None,
@@ -138,8 +124,8 @@ impl Readiness {
                 }
             }
         }
-        for user in users {
-            if let Doing::Asking(exchange) = user.doing {
+        for seat in turn.seats {
+            if let Doing::Asking(exchange) = seat.doing {
                 self.exchanger.live.add_cancelled();
                 self.hand_over(*exchange, Outcome::Cancelled);
             }
@@ -148,50 +134,104 @@ impl Readiness {
         Ok(())
     }
 
-    fn may_send(&self, now_us: Micros) -> bool {
-        now_us < Micros::from(self.plan.duration_s.get()) * 1_000_000 && !self.stop.is_cancelled()
+    /// Sends what an open loop has due; what finds no room is dropped.
+    fn send_due(&self, turn: &mut Turn, now_us: Micros) {
+        while let Some((nth, due_us)) =
+            turn.schedule.as_mut().and_then(|due| due.next_if(|(_, due_us)| *due_us <= now_us))
+        {
+            let Some(place) = self.room.enter() else {
+                self.exchanger.live.add_dropped();
+                continue;
+            };
+            let index = turn.free.pop().unwrap_or_else(|| {
+                turn.seats.push(Seat::new(OPEN_LOOP_USER, Vec::new()));
+                turn.seats.len() - 1
+            });
+            let seat = &mut turn.seats[index];
+            (seat.nth, seat.due_us, seat.place) = (nth, due_us, Some(place));
+            let standing = self.ask(turn, index);
+            self.settle(turn, index, standing);
+        }
     }
 
-    /// Has a user ask.
-    fn ask(&self, user: &mut User, token: Token, poll: &Poll) -> Standing {
+    /// Looks at the users whose time has come, and at the deadlines.
+    fn look_at_timers(&self, turn: &mut Turn, now_us: Micros) {
+        while let Some(Reverse((at_us, index))) = turn.timers.peek().copied()
+            && at_us <= now_us
+        {
+            turn.timers.pop();
+            let seat = &mut turn.seats[index];
+            let standing = match &mut seat.doing {
+                Doing::Nothing => continue,
+                // The deadline of a request that is over.
+                Doing::Waiting(_) if turn.is_open_loop => continue,
+                Doing::Waiting(_) => match seat.next(now_us) {
+                    // Either its own time, or the deadline of a request that is over.
+                    Next::Later(due_us) => {
+                        if seat.timed_us != due_us {
+                            seat.timed_us = due_us;
+                            turn.timers.push(Reverse((due_us, index)));
+                        }
+                        continue;
+                    }
+                    Next::Now if self.budget.take() => {
+                        turn.waiting -= 1;
+                        self.ask(turn, index)
+                    }
+                    Next::Now | Next::Never => {
+                        turn.waiting -= 1;
+                        seat.doing = Doing::Nothing;
+                        continue;
+                    }
+                },
+                Doing::Asking(exchange) => {
+                    if exchange.deadline_us(&self.exchanger) > now_us {
+                        exchange.postpone();
+                        Standing::Open
+                    } else {
+                        exchange.on_deadline(&self.exchanger)
+                    }
+                }
+            };
+            self.settle(turn, index, standing);
+        }
+    }
+
+    /// Has a seat ask, over the connection it has or one of its own.
+    fn ask(&self, turn: &mut Turn, index: usize) -> Standing {
         let Self { run, exchanger, .. } = self;
-        let kept = match std::mem::replace(&mut user.doing, Doing::Nothing) {
+        let seat = &mut turn.seats[index];
+        let kept = match std::mem::replace(&mut seat.doing, Doing::Nothing) {
             Doing::Waiting(kept) => kept,
             Doing::Asking(_) | Doing::Nothing => None,
         };
         exchanger.live.add_started();
-        let attempt = Attempt::new(user.due_us, exchanger);
-        let prompt = run.prompts.prompt(run.seed, user.index, user.nth);
+        turn.asking += 1;
+        let attempt = Attempt::new(seat.due_us, exchanger);
+        let prompt = run.prompts.prompt(run.seed, seat.user, seat.nth);
         let body = run.request.body(&prompt);
         let now_us = exchanger.now_us();
-        let exchange = Exchange::new(attempt, prompt, body, token, kept, now_us);
-        user.doing = Doing::Asking(Box::new(exchange));
-        match &mut user.doing {
-            Doing::Asking(exchange) => exchange.begin(exchanger, poll.registry()),
-            Doing::Waiting(_) | Doing::Nothing => Standing::Open,
-        }
+        let mut exchange = Exchange::new(attempt, prompt, body, Token(index), kept, now_us);
+        let standing = exchange.begin(exchanger, turn.poll.registry());
+        seat.doing = Doing::Asking(Box::new(exchange));
+        standing
     }
 
-    /// Notes how an exchange stands, and when its user is to be looked at next.
-    fn settle(
-        &self,
-        user: &mut User,
-        seat: usize,
-        standing: Standing,
-        timers: &mut BinaryHeap<Reverse<(Micros, usize)>>,
-    ) {
+    /// Notes how an exchange stands, and when its seat is to be looked at next.
+    fn settle(&self, turn: &mut Turn, index: usize, standing: Standing) {
+        let seat = &mut turn.seats[index];
         let (outcome, kept) = match standing {
             Standing::Over(outcome, kept) => (outcome, kept),
             Standing::Open => {
-                if let Doing::Asking(exchange) = &mut user.doing
+                if let Doing::Asking(exchange) = &mut seat.doing
                     && let Some(at_us) = exchange.earlier_deadline_us(&self.exchanger)
                 {
-                    timers.push(Reverse((at_us, seat)));
+                    turn.timers.push(Reverse((at_us, index)));
                 }
                 return;
             }
         };
-        let Doing::Asking(exchange) = std::mem::replace(&mut user.doing, Doing::Waiting(kept))
+        let Doing::Asking(exchange) = std::mem::replace(&mut seat.doing, Doing::Waiting(kept))
         else {
             return;
         };
@@ -207,11 +247,18 @@ impl Readiness {
         };
         let failed = matches!(outcome, Outcome::Failed(_));
         let end_us = self.hand_over(*exchange, outcome);
-        let earliest_us = if failed { user.due_us + PAUSE_AFTER_FAILURE_US } else { 0 };
-        let think_us = ThinkTime::of(&self.plan).draw_us(self.run.seed, user.index, user.nth);
-        user.nth += 1;
-        user.due_us = (end_us + think_us).max(earliest_us);
-        timers.push(Reverse((user.due_us, seat)));
+        turn.asking -= 1;
+        if seat.place.take().is_some() {
+            turn.free.push(index);
+            return;
+        }
+        turn.waiting += 1;
+        let earliest_us = if failed { seat.due_us + PAUSE_AFTER_FAILURE_US } else { 0 };
+        let think_us = turn.think.draw_us(self.run.seed, seat.user, seat.nth);
+        seat.nth += 1;
+        seat.due_us = (end_us + think_us).max(earliest_us);
+        seat.timed_us = seat.due_us;
+        turn.timers.push(Reverse((seat.due_us, index)));
     }
 
     /// Gives a request to the analyst; when it ended.
@@ -225,35 +272,54 @@ impl Readiness {
     }
 }
 
-/// Sends those home who wait for their next request; how many they are.
-fn retire(users: &mut [User]) -> usize {
-    let waiting = users.iter_mut().filter(|user| matches!(user.doing, Doing::Waiting(_)));
-    waiting.map(|user| user.doing = Doing::Nothing).count()
-}
+impl Turn {
+    fn of(share: Share) -> io::Result<Self> {
+        let (users, think, schedule) = match share {
+            Share::Users(users, think) => (users, think, None),
+            Share::Schedule(due) => (Vec::new(), ThinkTime::NONE, Some(due.peekable())),
+        };
+        let seats: Vec<Seat> =
+            users.into_iter().map(|(user, spells)| Seat::new(user, spells)).collect();
+        let timers = seats.iter().enumerate().map(|(index, seat)| Reverse((seat.timed_us, index)));
+        Ok(Self {
+            poll: Poll::new()?,
+            timers: timers.collect(),
+            waiting: seats.len(),
+            asking: 0,
+            seats,
+            think,
+            is_open_loop: schedule.is_some(),
+            schedule,
+            free: Vec::new(),
+        })
+    }
 
-/// How late the loop is, by its own ticks.
-#[derive(Default)]
-struct Watch {
-    next_us: Micros,
-    ticks: u32,
-    lag: Lag,
-}
+    /// Whether anything may still be sent.
+    fn is_sending(&self) -> bool {
+        self.waiting > 0 || self.schedule.is_some()
+    }
 
-impl Watch {
-    fn look(&mut self, now_us: Micros, load: &Readiness) {
-        if now_us < self.next_us {
-            return;
-        }
-        self.lag.record_us(now_us - self.next_us);
-        self.next_us = now_us + TICK_US;
-        self.ticks += 1;
-        if self.ticks.is_multiple_of(TICKS_A_ROUND) {
-            load.exchanger.clock.align();
-            self.report(load);
+    /// Nobody sends any more; what is open goes on.
+    fn retire(&mut self) {
+        self.schedule = None;
+        self.waiting = 0;
+        for seat in &mut self.seats {
+            if matches!(seat.doing, Doing::Waiting(_)) {
+                seat.doing = Doing::Nothing;
+            }
         }
     }
 
-    fn report(&mut self, load: &Readiness) {
-        super::load_thread::report(&load.exchanger, &mut self.lag, &load.duty);
+    /// Whether nothing is open and nothing will be.
+    fn is_over(&mut self) -> bool {
+        let is_due = self.schedule.as_mut().is_some_and(|due| due.peek().is_some());
+        self.asking == 0 && self.waiting == 0 && !is_due
+    }
+
+    /// When something is due next.
+    fn next_us(&mut self) -> Micros {
+        let due_us = self.schedule.as_mut().and_then(|due| due.peek().map(|(_, due_us)| *due_us));
+        let timer_us = self.timers.peek().map(|Reverse((at_us, _))| *at_us);
+        due_us.unwrap_or(Micros::MAX).min(timer_us.unwrap_or(Micros::MAX))
     }
 }

@@ -11,7 +11,7 @@ use shared::{
 use crate::{
     failure::RequestFailure,
     metrics::{
-        Instrument, Plan, Recorder,
+        Instrument, Pacing, Plan, Recorder,
         counted::leaving_out,
         samples::{instrument, ms, overloaded, plan, sample},
         settle,
@@ -384,4 +384,26 @@ fn without_objectives_there_is_no_goodput_and_nothing_is_left_out() {
     let report = report(plan(), one_a_second(3));
     assert_eq!((report.goodput, report.window.counted_s), (None, None));
     assert_eq!((report.window.left_out_warmup_s, report.window.left_out_cooldown_s), (0.0, 0.0));
+}
+
+#[test]
+fn in_an_open_loop_all_of_the_sending_time_is_steady() {
+    let open = |sending_ms| Plan {
+        users: 50,
+        spawn_rate: 0,
+        pacing: Pacing::Schedule { sending_us: ms(sending_ms) },
+        ..plan()
+    };
+    let window = report(open(3_500), one_a_second(6)).window;
+    assert_eq!(window.warmup_s, 0.0);
+    assert_eq!((window.steady_from_s, window.steady_s), (Some(0.0), Some(3.0)));
+    assert_eq!(report(open(500), one_a_second(6)).window.steady_s, None);
+}
+
+#[test]
+fn dropped_requests_were_scheduled_and_never_started() {
+    let mut recorder = recorded(plan(), one_a_second(4));
+    recorder.note_dropped(6);
+    let requests = recorder.tally.requests();
+    assert_eq!((requests.scheduled, requests.started, requests.dropped), (10, 4, 6));
 }

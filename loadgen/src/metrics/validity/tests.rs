@@ -45,6 +45,8 @@ fn judged(
         partly_counted_input: None,
         ignore_eos: false,
         users: 4,
+        pacing: Pacing::Answers,
+        taken_up_in_time: 100,
         steady: true,
         stamp_source: StampSource::Kernel,
         schedule_lag_p99_ms: Some(0.2),
@@ -159,7 +161,43 @@ fn short_answers_degrade_only_where_the_length_was_ordered() {
 
 #[test]
 fn dropped_requests_degrade() {
-    assert_eq!(one(|r, _, _| r.dropped = 3).0, Verdict::Degraded);
+    let (verdict, words) = one(|r, _, _| (r.dropped, r.scheduled) = (3, 103));
+    assert_eq!(verdict, Verdict::Degraded);
+    assert_eq!(words, "3 of 103 requests were due and found no room: dropped");
+}
+
+#[test]
+fn a_rate_that_was_not_achieved_degrades_an_open_loop() {
+    let taken_up = |in_time: u64, sending_s: u64| {
+        judged(|_, _, e| {
+            e.pacing = Pacing::Schedule { sending_us: sending_s * 1_000_000 };
+            e.taken_up_in_time = in_time;
+        })
+    };
+    assert_eq!(taken_up(95, 10), (Verdict::Valid, vec![]));
+    let (verdict, reasons) = taken_up(94, 10);
+    assert_eq!(verdict, Verdict::Degraded);
+    assert_eq!(
+        reasons,
+        ["the planned rate was not achieved: 9.40 of 10.00 requests a second (94.0 %), below 95 %"]
+    );
+    assert_eq!(
+        judged(|_, _, e| e.taken_up_in_time = 0).0,
+        Verdict::Valid,
+        "a closed loop has none"
+    );
+}
+
+#[test]
+fn a_burst_is_sent_as_fast_as_it_goes() {
+    let (verdict, words) = one(|_, _, e| {
+        e.pacing = Pacing::Burst;
+        e.schedule_lag_p99_ms = Some(150.0);
+    });
+    assert_eq!(verdict, Verdict::Valid);
+    assert!(words.contains("150.0 ms"), "{words}");
+    let (_, words) = one(|_, _, e| (e.pacing, e.steady) = (Pacing::Burst, false));
+    assert_eq!(words, "there is no steady window: all requests were due at once");
 }
 
 #[test]

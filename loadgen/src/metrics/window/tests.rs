@@ -64,9 +64,15 @@ fn a_second_that_was_not_measured_whole_is_not_steady() {
 
 #[test]
 fn with_waits_steady_is_from_the_last_user_s_start_to_the_end_of_the_duration() {
-    assert_eq!(Steady::by_plan(ms(1_500), 10, ms(12_000)), Some(Steady { from_s: 2, to_s: 10 }));
-    assert_eq!(Steady::by_plan(ms(1_500), 10, ms(6_700)), Some(Steady { from_s: 2, to_s: 6 }));
-    assert_eq!(Steady::by_plan(ms(9_500), 10, ms(12_000)), None);
+    assert_eq!(
+        Steady::by_plan(ms(1_500), ms(10_000), ms(12_000)),
+        Some(Steady { from_s: 2, to_s: 10 })
+    );
+    assert_eq!(
+        Steady::by_plan(ms(1_500), ms(10_000), ms(6_700)),
+        Some(Steady { from_s: 2, to_s: 6 })
+    );
+    assert_eq!(Steady::by_plan(ms(9_500), ms(10_000), ms(12_000)), None);
 }
 
 proptest! {

@@ -1,0 +1,84 @@
+//! A load thread's share of an open loop.
+//!
+//! Each request is taken up when it is due, whatever has become of those before it. One that finds
+//! no room is dropped and counted: sent later it would be another load than the one asked for.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+
+use target::client::Connection;
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    readiness::OPEN_LOOP_USER,
+    room::{Place, Room},
+    sender::Sender,
+};
+use crate::sample::Micros;
+
+/// Everything a share of an open loop needs; it lives on its load thread.
+pub(super) struct OpenLoop {
+    pub(super) origin: Instant,
+    pub(super) sender: Rc<Sender>,
+    pub(super) room: Arc<Room>,
+    pub(super) stop: CancellationToken,
+}
+
+/// Connections that wait for a request; the one used last is the first to be used again.
+type Kept = Rc<RefCell<Vec<Connection>>>;
+
+impl OpenLoop {
+    /// Sends each request when it is due, and waits for the answers.
+    ///
+    /// - `due`: index and due time of each, in order.
+    pub(super) async fn run(self, due: impl Iterator<Item = (u64, Micros)>) {
+        let kept = Kept::default();
+        let mut open = JoinSet::new();
+        for (nth, due_us) in due {
+            if !self.wait_until(due_us).await {
+                break;
+            }
+            while let Some(over) = open.try_join_next() {
+                told(over);
+            }
+            match self.room.enter() {
+                Some(place) => {
+                    let sender = Rc::clone(&self.sender);
+                    open.spawn_local(send(sender, nth, due_us, Rc::clone(&kept), place));
+                }
+                None => self.sender.exchanger.live.add_dropped(),
+            }
+        }
+        while let Some(over) = open.join_next().await {
+            told(over);
+        }
+    }
+
+    /// Waits until a request is due; false when it never will be.
+    async fn wait_until(&self, due_us: Micros) -> bool {
+        let due = self.origin + Duration::from_micros(due_us);
+        if Instant::now() < due {
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+        !self.stop.is_cancelled()
+    }
+}
+
+async fn send(sender: Rc<Sender>, nth: u64, due_us: Micros, kept: Kept, place: Place) {
+    let mut connection = kept.borrow_mut().pop();
+    sender.send((OPEN_LOOP_USER, nth), due_us, &mut connection).await;
+    kept.borrow_mut().extend(connection);
+    drop(place);
+}
+
+fn told(over: Result<(), JoinError>) {
+    if let Err(panicked) = over {
+        tracing::error!(%panicked, "a request ended early");
+    }
+}
