@@ -16,7 +16,7 @@ use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{
     Report, Seed,
     request::{Defaults, Fields, NewBenchmark},
@@ -81,6 +81,19 @@ fn main() -> anyhow::Result<()> {
     let report = instrument(&target, 100, 1, 4)?;
     let (cost, _) = cost_us(&report, report.requests.completed);
     println!("answers of one token: {cost:.1} us a request, connections kept");
+
+    for rate in [10, 1_000] {
+        let load = json!({"arrival": "poisson", "rate": rate, "duration": 5});
+        let report = drive(&target, 1, load)?;
+        let lag = report.validity.schedule_lag_ms;
+        println!(
+            "poisson, {rate} requests/s: schedule lag p50 {:.3}, p99 {:.3} ms, {} sent, {} dropped",
+            lag.as_ref().map_or(f64::NAN, |d| d.p50),
+            lag.as_ref().map_or(f64::NAN, |d| d.p99),
+            report.requests.started,
+            report.requests.dropped,
+        );
+    }
     Ok(())
 }
 
@@ -107,10 +120,16 @@ fn instrument(
     tokens: u32,
     duration_s: u32,
 ) -> anyhow::Result<Report> {
-    let fields: Fields = serde_json::from_value(json!({
-        "url": format!("http://{}", target.address()), "user": users, "spawnrate": 10_000,
-        "duration": duration_s, "max_tokens": tokens, "min_tokens": 0, "grace": 60,
-    }))?;
+    let load = json!({"user": users, "spawnrate": 10_000, "duration": duration_s});
+    drive(target, tokens, load)
+}
+
+/// The instrument's own report of `load`, answers of `tokens`.
+fn drive(target: &NullTarget, tokens: u32, load: Value) -> anyhow::Result<Report> {
+    let url = format!("http://{}", target.address());
+    let asked = json!({"url": url, "max_tokens": tokens, "min_tokens": 0, "grace": 60});
+    let mut fields: Fields = serde_json::from_value(asked)?;
+    fields.extend(serde_json::from_value::<Fields>(load)?);
     let new = NewBenchmark::parse(&fields, &Defaults::default(), Seed::try_from(1)?)
         .map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
     let data_dir = env::temp_dir();

@@ -3,6 +3,7 @@
 //! No runtime, no task, no waker stands between a segment and its stream: a token costs its read,
 //! its stamp and its parsing. Timers are few (a request has one deadline) and looked at lazily.
 
+mod alarm;
 mod exchange;
 mod seat;
 mod watch;
@@ -21,6 +22,7 @@ use target::wire::ReadBuffer;
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    alarm::{ALARM, Alarm},
     exchange::{Exchange, Standing},
     seat::{Doing, Next, Seat},
     watch::Watch,
@@ -71,6 +73,7 @@ struct Turn {
     seats: Vec<Seat>,
     timers: BinaryHeap<Reverse<(Micros, usize)>>,
     think: ThinkTime,
+    alarm: Alarm,
     /// What is still due, of an open loop.
     schedule: Option<Peekable<Due>>,
     is_open_loop: bool,
@@ -100,8 +103,10 @@ impl Readiness {
             if turn.is_over() {
                 break;
             }
-            let until_us = turn.next_us().min(watch.next_us);
-            let wait_us = until_us.saturating_sub(self.exchanger.now_us());
+            let now_us = self.exchanger.now_us();
+            let next_us = turn.next_us();
+            turn.alarm.set(next_us, now_us)?;
+            let wait_us = watch.next_us.min(next_us).saturating_sub(now_us);
             if let Err(error) = turn.poll.poll(&mut events, Some(Duration::from_micros(wait_us)))
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -109,6 +114,10 @@ impl Readiness {
             }
             for event in &events {
                 let index = event.token().0;
+                if event.token() == ALARM {
+                    turn.alarm.rang();
+                    continue;
+                }
                 let seat = &mut turn.seats[index];
                 match &mut seat.doing {
                     Doing::Asking(exchange) => {
@@ -281,8 +290,10 @@ impl Turn {
         let seats: Vec<Seat> =
             users.into_iter().map(|(user, spells)| Seat::new(user, spells)).collect();
         let timers = seats.iter().enumerate().map(|(index, seat)| Reverse((seat.timed_us, index)));
+        let poll = Poll::new()?;
         Ok(Self {
-            poll: Poll::new()?,
+            alarm: Alarm::ringing_in(&poll)?,
+            poll,
             timers: timers.collect(),
             waiting: seats.len(),
             asking: 0,
