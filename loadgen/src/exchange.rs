@@ -91,6 +91,8 @@ pub(crate) struct Attempt {
     intended_us: Micros,
     picked_up_us: Micros,
     pub(crate) sent_us: Option<Micros>,
+    pub(crate) written_us: Option<Micros>,
+    pub(crate) head_us: Option<Micros>,
     pub(crate) connection: Option<ConnectionUse>,
     pub(crate) last_read: u64,
     pub(crate) answer: Answer,
@@ -103,6 +105,8 @@ impl Attempt {
             intended_us,
             picked_up_us: exchanger.now_us(),
             sent_us: None,
+            written_us: None,
+            head_us: None,
             connection: None,
             last_read: 0,
             answer: Answer::new(exchanger.max_tokens, exchanger.keep_text),
@@ -116,7 +120,16 @@ impl Attempt {
         outcome: Outcome,
         exchanger: &Exchanger,
     ) -> Sample {
-        let Self { intended_us, picked_up_us, sent_us, connection, answer, .. } = self;
+        let Self {
+            intended_us,
+            picked_up_us,
+            sent_us,
+            written_us,
+            head_us,
+            connection,
+            answer,
+            ..
+        } = self;
         let outcome = match outcome {
             Outcome::Failed(failure) => {
                 Outcome::Failed(failure.scrubbed(|words| exchanger.client.scrubbed(words)))
@@ -127,6 +140,8 @@ impl Attempt {
             intended_us,
             picked_up_us,
             sent_us,
+            written_us,
+            head_us,
             first_event_us: answer.first_event_us,
             first_answer_us: answer.first_answer_us,
             end_us: exchanger.now_us(),
@@ -179,15 +194,18 @@ impl Exchanger {
             connection = self.connection(attempt, None).await?;
             sent = patience.within(0, connection.send(&self.client, body)).await?;
         }
-        attempt.sent_us = connection.stamps().sent_ns().map(|ns| ns / 1_000);
+        let stamps = connection.stamps();
+        attempt.sent_us = stamps.sent_ns().map(|ns| ns / 1_000);
+        attempt.written_us = stamps.written_ns().map(|ns| ns / 1_000);
         let mut head =
             sent.map_err(|broken| RequestFailure::BrokenBeforeAnswer(broken.to_string()))?;
+        attempt.head_us = Some(stamps.last_read().arrived_ns / 1_000);
 
         if head.status != 200 || !may_be_event_stream(head.header("content-type")) {
             return Err(self.refusal(&mut connection, head, &mut patience).await);
         }
         let whole = self.stream(&mut connection, &mut head, attempt, &mut patience).await?;
-        if whole && connection.is_usable().await {
+        if whole && self.client.keeps_connections() && connection.is_usable().await {
             *kept = Some(connection);
         }
         Ok(())
@@ -211,8 +229,11 @@ impl Exchanger {
                 ConnectFailure::Tls(error) => RequestFailure::Tls(error),
                 ConnectFailure::Timeout(limit) => RequestFailure::TimeoutConnect(limit),
             })?;
-        let connect_us = u64::try_from(connection.connect_took().as_micros()).unwrap_or(u64::MAX);
-        attempt.connection = Some(ConnectionUse::Opened { connect_us });
+        let us = |took: Duration| Micros::try_from(took.as_micros()).unwrap_or(Micros::MAX);
+        attempt.connection = Some(ConnectionUse::Opened {
+            connect_us: us(connection.connect_took()),
+            tls_us: connection.tls_took().map(us),
+        });
         Ok(connection)
     }
 

@@ -225,6 +225,15 @@ pub struct Latency {
     pub stall_ms: Option<Distribution>,
     /// TCP connect of the connections that were opened; without DNS and TLS.
     pub connect_ms: Option<Distribution>,
+    /// TLS handshake of the connections that were opened, after TCP connect; none without TLS.
+    #[serde(default)]
+    pub tls_ms: Option<Distribution>,
+    /// First to last byte of the request, as the socket took them.
+    #[serde(default)]
+    pub send_ms: Option<Distribution>,
+    /// Last byte of the request to the head of the response.
+    #[serde(default)]
+    pub wait_ms: Option<Distribution>,
     /// The same from when a request was due: no coordinated omission.
     pub from_intent: FromIntent,
 }
@@ -482,6 +491,9 @@ pub struct TargetEnvironment {
     pub ignore_eos: bool,
     /// Whether it takes `min_tokens`.
     pub min_tokens: bool,
+    /// How long its name took to look up, once before the load; none: there was nothing to look up.
+    #[serde(default)]
+    pub dns_ms: Option<f64>,
 }
 
 /// One second of a run.

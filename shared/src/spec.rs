@@ -58,6 +58,15 @@ pub struct BenchmarkSpec {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", oai(default))]
     pub margins: Margins,
+    /// Whether each request opens a connection of its own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "is_default"))]
+    pub fresh_connections: bool,
+}
+
+/// Left out where it says nothing: a spec that does not ask for it is written as ever.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// How long answers are.

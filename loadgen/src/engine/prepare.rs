@@ -140,6 +140,8 @@ pub async fn prepare(
     let connect_timeout = Duration::from_secs_f64(spec.timeouts.connect_s.get());
     let client =
         Client::new(&spec.url, key.as_ref(), settings.egress.clone(), connect_timeout).await?;
+    let client = if spec.fresh_connections { client.with_fresh_connections() } else { client };
+    let dns_ms = client.looked_up_in().map(|took| took.as_secs_f64() * 1e3);
 
     let spare = machine::cores().saturating_sub(1).max(1);
     let load_threads = settings.load_threads.unwrap_or(spare).clamp(1, users);
@@ -153,7 +155,8 @@ pub async fn prepare(
         keep_text: tokenizer.is_some(),
         schedule: Schedule::of(&spec.load, spec.seed.get()),
     };
-    let environment = environment(&spec, capabilities, &settings.runner, load_threads);
+    let mut environment = environment(&spec, capabilities, &settings.runner, load_threads);
+    environment.target.dns_ms = dns_ms;
     Ok(Prepared {
         spec,
         run: Arc::new(run),
@@ -193,6 +196,7 @@ fn environment(
             stream_usage: capabilities.stream_usage,
             ignore_eos: capabilities.ignore_eos,
             min_tokens: capabilities.min_tokens,
+            dns_ms: None,
         },
         spec_hash: spec_hash(spec),
         seed: spec.seed.get(),

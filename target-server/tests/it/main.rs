@@ -2,6 +2,7 @@
 
 mod control;
 mod probe;
+mod send;
 mod tls;
 
 use secrecy::SecretString;

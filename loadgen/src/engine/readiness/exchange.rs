@@ -211,10 +211,11 @@ impl Exchange {
             }
             if self.attempt.connection.is_none() {
                 let connect_us = ex.now_us().saturating_sub(self.dialed_us);
-                self.attempt.connection = Some(ConnectionUse::Opened { connect_us });
+                self.attempt.connection = Some(ConnectionUse::Opened { connect_us, tls_us: None });
             }
             let shaking_hands = wire.is_shaking_hands();
             if !shaking_hands && self.sent_at_us.is_none() {
+                self.note_handshake(ex);
                 if let Err(error) = self.send(ex) {
                     return self.broken(&error.to_string(), ex, registry);
                 }
@@ -250,6 +251,22 @@ impl Exchange {
         }
     }
 
+    /// Notes how long a TLS handshake took that is over.
+    fn note_handshake(&mut self, ex: &Exchanger) {
+        if let Some(ConnectionUse::Opened { connect_us, tls_us }) = &mut self.attempt.connection
+            && self.wire.as_ref().is_some_and(Wire::is_secured)
+        {
+            *tls_us = Some(ex.now_us().saturating_sub(self.dialed_us + *connect_us));
+        }
+    }
+
+    /// Notes when the head came, and when the request had gone out.
+    fn note_head(&mut self) {
+        let written_ns = self.wire.as_ref().and_then(|wire| wire.stamps().written_ns());
+        self.attempt.written_us = written_ns.map(|ns| ns / 1_000);
+        self.attempt.head_us = Some(self.last_byte_us);
+    }
+
     /// Takes bytes of the response; true when it is over and well.
     fn take(&mut self, bytes: &[u8], read: u64, ex: &Exchanger) -> Result<bool, RequestFailure> {
         let mut input = bytes;
@@ -274,6 +291,7 @@ impl Exchange {
                     self.refused =
                         head.status != 200 || !may_be_event_stream(head.content_type.as_deref());
                     self.head = Some(head);
+                    self.note_head();
                 }
                 Part::Body(bytes) if self.refused => {
                     self.said.extend_from_slice(bytes);

@@ -230,7 +230,9 @@ impl Readiness {
     fn settle(&self, turn: &mut Turn, index: usize, standing: Standing) {
         let seat = &mut turn.seats[index];
         let (outcome, kept) = match standing {
-            Standing::Over(outcome, kept) => (outcome, kept),
+            Standing::Over(outcome, kept) => {
+                (outcome, kept.filter(|_| self.exchanger.client.keeps_connections()))
+            }
             Standing::Open => {
                 if let Doing::Asking(exchange) = &mut seat.doing
                     && let Some(at_us) = exchange.earlier_deadline_us(&self.exchanger)
