@@ -5,6 +5,7 @@
 mod aliases;
 mod early_stopping;
 mod goodput;
+mod target_metrics;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ pub use self::{
     aliases::Aliases,
     early_stopping::{EarlyStopping, SampleSize},
     goodput::Goodput,
+    target_metrics::{Gauge, TargetMetrics},
 };
 use crate::Timestamp;
 
@@ -52,6 +54,9 @@ pub struct Report {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", oai(default))]
     pub aliases: Aliases,
+    /// What the server under test said of itself; none: its `/metrics` were not read.
+    #[serde(default)]
+    pub target_metrics: Option<TargetMetrics>,
 }
 
 /// The stretch of time the figures are of.
@@ -520,4 +525,13 @@ pub struct SecondRow {
     pub itl_ms_p50: Option<f64>,
     /// 99th percentile of the same.
     pub itl_ms_p99: Option<f64>,
+    /// Requests that waited in the server's queue, by its own `/metrics`, read in this second.
+    #[serde(default)]
+    pub target_queue: Option<f64>,
+    /// Requests that the server worked on, read the same way.
+    #[serde(default)]
+    pub target_running: Option<f64>,
+    /// Share of the server's KV cache that was used, 0 to 1, read the same way.
+    #[serde(default)]
+    pub target_kv_cache: Option<f64>,
 }

@@ -134,6 +134,7 @@ impl NewBenchmark {
         let slo = read.slo();
         let margins = read.margins(load.duration());
         let fresh_connections = read.flag("fresh_connections", false);
+        let scrape = read.flag("scrape", true);
 
         match (url, read.errors) {
             (Some(url), errors) if errors.is_empty() => Ok(Self {
@@ -150,6 +151,7 @@ impl NewBenchmark {
                     slo,
                     margins,
                     fresh_connections,
+                    scrape,
                 },
                 notes,
                 favorite,

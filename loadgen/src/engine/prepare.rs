@@ -12,6 +12,7 @@ use target::{
     client::{Client, ClientError},
     probe::{Capabilities, ProbeFailure, probe},
     request::ChatRequest,
+    scrape::Scrape,
 };
 
 use super::{handicap::Handicap, machine};
@@ -102,6 +103,8 @@ pub struct Prepared {
     pub(crate) load_threads: u32,
     pub(crate) driver: Driver,
     pub(crate) handicap: Handicap,
+    /// A way to what the target says of itself; none: it says nothing, or nobody asks.
+    pub(crate) scrape: Option<Scrape>,
 }
 
 /// What all load threads of a run share.
@@ -137,6 +140,7 @@ pub async fn prepare(
     let control =
         Control::new(&settings.egress, &spec.url, key.as_ref()).map_err(ProbeFailure::from)?;
     let capabilities = probe(&control, &spec).await?;
+    let scrape = if spec.scrape { Scrape::find(&control).await } else { None };
     let connect_timeout = Duration::from_secs_f64(spec.timeouts.connect_s.get());
     let client =
         Client::new(&spec.url, key.as_ref(), settings.egress.clone(), connect_timeout).await?;
@@ -165,6 +169,7 @@ pub async fn prepare(
         load_threads,
         driver: settings.driver,
         handicap: Handicap::default(),
+        scrape,
     })
 }
 

@@ -5,6 +5,7 @@ mod connections;
 mod open_loops;
 mod simulated;
 mod stamps;
+mod target_metrics;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -2,6 +2,7 @@
 
 mod control;
 mod probe;
+mod scrape;
 mod send;
 mod tls;
 
