@@ -2,7 +2,7 @@
 
 use std::env;
 
-use loadgen::{Control, Driver, Hub, Settings, Snapshot, prepare};
+use loadgen::{Control, Driver, Handicap, Hub, Settings, Snapshot, prepare};
 use serde_json::{Value, json};
 use shared::{
     Report, Seed,
@@ -25,13 +25,16 @@ pub struct Run {
     pub driver: Driver,
     /// How many threads do.
     pub load_threads: u32,
+    /// What they are to suffer.
+    pub handicap: Handicap,
 }
 
 impl Run {
     /// `users` who ask for `tokens` again and again, for `duration_s`.
     pub fn of_users(users: u32, tokens: u32, duration_s: u32) -> Self {
         let load = json!({"user": users, "spawnrate": 10_000, "duration": duration_s});
-        Self { load, tokens, driver: Driver::default(), load_threads: 1 }
+        let handicap = Handicap::default();
+        Self { load, tokens, driver: Driver::default(), load_threads: 1, handicap }
     }
 
     /// The report of it.
@@ -58,7 +61,7 @@ impl Run {
                 stop: CancellationToken::new(),
                 snapshots: watch::Sender::new(Snapshot::default()),
             };
-            anyhow::Ok(prepared.run(control).await)
+            anyhow::Ok(prepared.under(self.handicap).run(control).await)
         })?;
         let requests = &outcome.report.requests;
         let clean = requests.failed == 0 && requests.cancelled == 0;

@@ -5,8 +5,8 @@
 //! A null target on core 0, a process of its own, writes tokens and stamps each; on core 1 a bare
 //! reader of the same streams (reads and stamps, nothing else), then the instrument. Both pay for
 //! the same reads, so their ratio is what the instrument itself costs, whatever else this machine
-//! is doing. The parts: `curve`, `requests`, `burst`, `schedule`, `memory`, `threads`; none named:
-//! all. Each prints a table as docs/limits.md has it. `once USERS TOKENS GAP_US` is one run of a
+//! is doing. The parts: `curve`, `requests`, `burst`, `schedule`, `memory`, `threads`, `truth`; none
+//! named: all. Each prints a table as docs/limits.md has it. `once USERS TOKENS GAP_US` is one run of a
 //! fixed number of events, for scripts/count-instructions.
 
 mod bare_reader;
@@ -16,7 +16,7 @@ mod null_target;
 
 use std::{env, time::Duration};
 
-use loadgen::Driver;
+use loadgen::{Driver, Handicap};
 use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
@@ -37,13 +37,14 @@ const REPEATS: usize = 3;
 /// The name of a part, and what prints it.
 type Part = (&'static str, fn() -> anyhow::Result<()>);
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("curve", curve),
     ("requests", requests),
     ("burst", burst),
     ("schedule", schedule),
     ("memory", memory),
     ("threads", threads),
+    ("truth", truth),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -235,6 +236,40 @@ fn threads() -> anyhow::Result<()> {
         );
     }
     pin_to(&[1]);
+    Ok(())
+}
+
+/// The same streams with the kernel's stamps and with our own, the load thread at ease and busy.
+fn truth() -> anyhow::Result<()> {
+    println!(
+        "| streams | work an event | stamps | load thread | ITL p50 written / measured, ms | p99 | \
+         TTFT p50 | p99 | verdict |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for (streams, work_us) in [(1_000, 0), (1_000, 10), (500, 30)] {
+        for user_stamps in [false, true] {
+            let rhythm = steady(streams);
+            let target = NullTarget::start(rhythm)?;
+            let spin_per_event = Duration::from_micros(work_us);
+            let handicap = Handicap { user_stamps, spin_per_event };
+            let run = Run { handicap, ..Run::of_users(streams, long(rhythm), 1) };
+            let report = run.against(&target)?;
+            let (written, latency) = (target.written()?, &report.latency);
+            let [itl50, itl99] = both(latency.itl_ms.as_ref());
+            let [ttft50, ttft99] = both(latency.ttft_ms.as_ref());
+            println!(
+                "| {streams} | {work_us} us | {} | {:.0} % | {:.2} / {itl50:.2} | {:.2} / {itl99:.2} | \
+                 {:.1} / {ttft50:.1} | {:.1} / {ttft99:.1} | {:?} |",
+                if user_stamps { "user" } else { "kernel" },
+                share(&report) * 100.0,
+                written.gap_ms[0],
+                written.gap_ms[1],
+                written.first_ms[0],
+                written.first_ms[1],
+                report.validity.verdict,
+            );
+        }
+    }
     Ok(())
 }
 
