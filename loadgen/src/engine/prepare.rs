@@ -4,14 +4,14 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use shared::{
-    BenchmarkSpec, Reason, ReasonCode,
+    BenchmarkSpec, Call, Reason, ReasonCode,
     report::{Environment, TargetEnvironment},
 };
 use target::{
     Control, Egress, ResolveFailure,
     client::{Client, ClientError},
     probe::{Capabilities, ProbeFailure, probe},
-    request::ChatRequest,
+    request::{Length, RequestMould},
     scrape::Scrape,
 };
 
@@ -110,7 +110,8 @@ pub struct Prepared {
 /// What all load threads of a run share.
 pub(crate) struct Run {
     pub(crate) client: Arc<Client>,
-    pub(crate) request: ChatRequest,
+    pub(crate) request: RequestMould,
+    pub(crate) length: Length,
     pub(crate) prompts: Prompts,
     pub(crate) limits: Limits,
     pub(crate) seed: u64,
@@ -151,7 +152,8 @@ pub async fn prepare(
     let load_threads = settings.load_threads.unwrap_or(spare).clamp(1, users);
     let run = Run {
         client: Arc::new(client),
-        request: ChatRequest::new(&spec.output, &spec.sampling, &capabilities),
+        request: RequestMould::new(&Call::default(), &spec.output, &spec.sampling, &capabilities),
+        length: (&spec.output).into(),
         prompts,
         limits: Limits::from(&spec.timeouts),
         seed: spec.seed.get(),

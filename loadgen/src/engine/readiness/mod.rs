@@ -18,7 +18,7 @@ use std::{
 };
 
 use mio::{Events, Poll, Token};
-use target::wire::ReadBuffer;
+use target::{request::Said, wire::ReadBuffer};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -218,7 +218,7 @@ impl Readiness {
         turn.asking += 1;
         let attempt = Attempt::new(seat.due_us, exchanger);
         let prompt = run.prompts.prompt(run.seed, seat.user, seat.nth);
-        let body = run.request.body(&prompt);
+        let body = run.request.body(Said::Text(&prompt), run.length);
         let now_us = exchanger.now_us();
         let mut exchange = Exchange::new(attempt, prompt, body, Token(index), kept, now_us);
         let standing = exchange.begin(exchanger, turn.poll.registry());
