@@ -19,7 +19,7 @@ const READ_WITHIN: Duration = Duration::from_secs(5);
 pub enum Server {
     /// vLLM.
     Vllm,
-    /// SGLang.
+    /// `SGLang`.
     Sglang,
     /// llama.cpp's server.
     LlamaCpp,

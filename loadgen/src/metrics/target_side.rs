@@ -79,18 +79,18 @@ fn hits(within: &[Gauges]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn said(queue: f64, running: f64, kv_cache: Option<f64>) -> Option<Gauges> {
+    fn said(queue: f64, running: f64, kv_cache: Option<f64>) -> Gauges {
         let (queue, running) = (Some(queue), Some(running));
-        Some(Gauges { queue, running, kv_cache, ..Gauges::default() })
+        Gauges { queue, running, kv_cache, ..Gauges::default() }
     }
 
     #[test]
     fn readings_stand_in_the_row_of_their_second() {
         let mut side = TargetSide::of("vllm");
-        side.note(500_000, said(0.0, 4.0, Some(0.1)));
-        side.note(1_100_000, said(1.0, 5.0, None));
-        side.note(1_999_999, said(2.0, 6.0, None));
-        side.note(9_000_000, said(7.0, 7.0, None));
+        side.note(500_000, Some(said(0.0, 4.0, Some(0.1))));
+        side.note(1_100_000, Some(said(1.0, 5.0, None)));
+        side.note(1_999_999, Some(said(2.0, 6.0, None)));
+        side.note(9_000_000, Some(said(7.0, 7.0, None)));
         let mut rows = vec![SecondRow::default(); 3];
         side.fill(&mut rows);
         let of = |row: &SecondRow| (row.target_queue, row.target_running, row.target_kv_cache);
@@ -102,10 +102,10 @@ mod tests {
     #[test]
     fn the_summary_is_of_the_run_and_counts_what_was_missed() {
         let mut side = TargetSide::of("tgi");
-        side.note(500_000, said(0.0, 4.0, None));
+        side.note(500_000, Some(said(0.0, 4.0, None)));
         side.note(1_500_000, None);
-        side.note(2_500_000, said(3.0, 8.0, None));
-        side.note(3_500_000, said(100.0, 100.0, None));
+        side.note(2_500_000, Some(said(3.0, 8.0, None)));
+        side.note(3_500_000, Some(said(100.0, 100.0, None)));
         let summary = side.summary(3_000_000);
         assert_eq!((summary.server.as_str(), summary.readings, summary.missed), ("tgi", 2, 1));
         assert_eq!(summary.queue, Some(Gauge { mean: 1.5, max: 3.0 }));
@@ -121,7 +121,9 @@ mod tests {
         };
         let ratio = |readings: &[Option<Gauges>]| {
             let mut side = TargetSide::of("vllm");
-            readings.iter().for_each(|reading| side.note(0, *reading));
+            for reading in readings {
+                side.note(0, *reading);
+            }
             side.summary(1).prefix_hit_ratio
         };
         assert_eq!(ratio(&[counted(900.0, 1_000.0), counted(910.0, 1_040.0)]), Some(0.25));

@@ -71,9 +71,7 @@ pub(super) fn read(text: &str) -> Option<(Server, Gauges)> {
     KNOWN.iter().find_map(|names| {
         let running = sum(text, names.running);
         let queue = sum(text, names.queue);
-        if running.or(queue).is_none() {
-            return None;
-        }
+        running.or(queue)?;
         let total = |sum: Option<Sum>| sum.map(|sum| sum.of);
         let mean = |sum: Option<Sum>| sum.map(|sum| sum.of / f64::from(sum.terms));
         let gauges = Gauges {
