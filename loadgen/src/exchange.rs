@@ -184,9 +184,11 @@ impl Exchanger {
     ) -> Result<(), RequestFailure> {
         let mut connection = self.connection(attempt, kept.take()).await?;
         let mut patience = Patience::new(self.limits);
+        let reads_before = connection.stamps().last_read().number;
         let mut sent = patience.within(0, connection.send(&self.client, body.clone())).await?;
         let kept_had_died = sent.is_err()
             && attempt.connection == Some(ConnectionUse::Reused)
+            && connection.stamps().last_read().number == reads_before
             && patience.began.elapsed() < STALE_WITHIN;
         if kept_had_died {
             // Some servers close a connection after an answer without saying so; a request that

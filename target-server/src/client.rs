@@ -38,10 +38,11 @@ use tokio_rustls::TlsConnector;
 
 pub use crate::stream::{Clock, LastRead, Stamps};
 use crate::{Blocked, Egress, ResolveFailure, USER_AGENT, excerpt, tls};
-use crate::{stream::StampedStream, wire::Wire};
-
-/// Most bytes of a response's head, and of a read.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+use crate::{
+    response::{MAX_HEAD_BYTES, MAX_HEADERS},
+    stream::StampedStream,
+    wire::Wire,
+};
 
 /// What all connections of a run have in common. Cheap to share; holds the key.
 pub struct Client {
@@ -279,8 +280,12 @@ async fn http<S>(stream: S) -> hyper::Result<(Sender, Driver)>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let (sender, connection) =
-        http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEAD_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await?;
     Ok((sender, Box::pin(connection)))
 }
 

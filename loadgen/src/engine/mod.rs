@@ -15,6 +15,8 @@ mod prepare;
 mod readiness;
 mod room;
 mod sender;
+#[cfg(test)]
+mod tests;
 mod user;
 
 use std::{

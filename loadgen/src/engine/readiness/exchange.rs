@@ -267,6 +267,13 @@ impl Exchange {
         self.attempt.head_us = Some(self.last_byte_us);
     }
 
+    /// Something came behind the end: who knows what it belongs to.
+    fn distrust(&mut self) {
+        if let Some(head) = &mut self.head {
+            head.keep_alive = false;
+        }
+    }
+
     /// Takes bytes of the response; true when it is over and well.
     fn take(&mut self, bytes: &[u8], read: u64, ex: &Exchanger) -> Result<bool, RequestFailure> {
         let mut input = bytes;
@@ -308,7 +315,12 @@ impl Exchange {
                     }
                 }
                 Part::End if self.refused => return Err(self.refusal(ex, true)),
-                Part::End => return self.attempt.answer.end(None, ex.now_us()).map(|()| true),
+                Part::End => {
+                    if !input.is_empty() {
+                        self.distrust();
+                    }
+                    return self.attempt.answer.end(None, ex.now_us()).map(|()| true);
+                }
             }
         }
     }
