@@ -3,7 +3,7 @@
 //! Knows timeouts and failure classes; knows nothing of when requests are due or of figures.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     pin::{Pin, pin},
     sync::Arc,
     time::Duration,
@@ -41,6 +41,43 @@ pub(crate) struct Exchanger {
     pub(crate) live: Arc<Live>,
     pub(crate) handicap: Handicap,
     pub(crate) reads: RefCell<ReadLag>,
+    pub(crate) wakes: Wakes,
+}
+
+/// When a thread that waits for all its streams at once was told which have something.
+///
+/// What it then reads came after it was told the time before, and where it had to wait, not before
+/// the wait was over. That is all there is to say of a read that nobody stamped.
+#[derive(Default)]
+pub(crate) struct Wakes {
+    /// Whether there was such a read: else nobody needs to know.
+    wanted: Cell<bool>,
+    told_us: Cell<Option<Micros>>,
+    since_us: Cell<Option<Micros>>,
+}
+
+impl Wakes {
+    /// A thread that has asked at `asked_us` has been told.
+    pub(crate) fn note(&self, asked_us: Micros, now_us: impl FnOnce() -> Micros) {
+        /// Longer than it takes to be told of many.
+        const WAIT_US: Micros = 200;
+        if !self.wanted.get() {
+            return;
+        }
+        let now_us = now_us();
+        let before_us = self.told_us.replace(Some(now_us));
+        let has_waited = now_us.saturating_sub(asked_us) > WAIT_US;
+        self.since_us.set(if has_waited { Some(now_us) } else { before_us });
+    }
+
+    /// From when on what `read` brought may have lain there.
+    pub(crate) fn since_us(&self, read: &LastRead) -> Option<Micros> {
+        if read.waited_ns.is_some() {
+            return None;
+        }
+        self.wanted.set(true);
+        self.since_us.get()
+    }
 }
 
 /// How late this thread takes up what has arrived.
@@ -53,11 +90,17 @@ pub(crate) struct ReadLag {
 }
 
 impl ReadLag {
-    pub(crate) fn note(&mut self, read: &LastRead) {
+    /// Takes a read; `since_us`: from when on what it brought may have lain there, where nobody
+    /// stamped it.
+    pub(crate) fn note(&mut self, read: &LastRead, since_us: Option<Micros>) {
         self.reads += 1;
-        match read.waited_ns {
-            Some(ns) => self.lag.record_us(ns / 1_000),
-            None => self.unstamped += 1,
+        if let Some(ns) = read.waited_ns {
+            self.lag.record_us(ns / 1_000);
+            return;
+        }
+        self.unstamped += 1;
+        if let Some(since_us) = since_us {
+            self.lag.record_us((read.arrived_ns / 1_000).saturating_sub(since_us));
         }
     }
 
@@ -264,7 +307,7 @@ impl Exchanger {
                     let read = connection.stamps().last_read();
                     if read.number != attempt.last_read {
                         attempt.last_read = read.number;
-                        self.reads.borrow_mut().note(&read);
+                        self.reads.borrow_mut().note(&read, None);
                     }
                     attempt.answer.take(&bytes, read.number, read.arrived_ns / 1_000)?;
                     self.note_tokens(attempt.answer.events.len() - events);

@@ -435,7 +435,8 @@ pub struct Validity {
     pub reasons: Vec<String>,
     /// Who took the receive stamps; `user` if any stream had no kernel stamps.
     pub stamp_source: StampSource,
-    /// From the kernel's stamp to ours: this client's own lag.
+    /// From the kernel's stamp to ours: this client's own lag. Where stamps are ours: the longest
+    /// that what was read can have waited; none where that is not known either.
     pub stamp_lag_ms: Option<Distribution>,
     /// From due to sent.
     pub schedule_lag_ms: Option<Distribution>,

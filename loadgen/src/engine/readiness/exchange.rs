@@ -233,7 +233,7 @@ impl Exchange {
                 self.last_byte_us = received.read.arrived_ns / 1_000;
                 if self.attempt.last_read != received.read.number {
                     self.attempt.last_read = received.read.number;
-                    ex.reads.borrow_mut().note(&received.read);
+                    ex.reads.borrow_mut().note(&received.read, ex.wakes.since_us(&received.read));
                 }
                 if self.take(received.bytes, received.read.number, ex)? {
                     return Ok(true);

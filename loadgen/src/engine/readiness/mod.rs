@@ -112,6 +112,7 @@ impl Readiness {
             {
                 return Err(error);
             }
+            self.exchanger.wakes.note(now_us, || self.exchanger.now_us());
             for event in &events {
                 let index = event.token().0;
                 if event.token() == ALARM {
