@@ -89,6 +89,8 @@ impl From<&Timeouts> for Limits {
 pub(crate) struct Attempt {
     intended_us: Micros,
     picked_up_us: Micros,
+    user: u32,
+    nth: u64,
     pub(crate) sent_us: Option<Micros>,
     pub(crate) connection: Option<ConnectionUse>,
     pub(crate) last_read: u64,
@@ -101,11 +103,18 @@ impl Attempt {
         Self {
             intended_us,
             picked_up_us: exchanger.now_us(),
+            user: 0,
+            nth: 0,
             sent_us: None,
             connection: None,
             last_read: 0,
             answer: Answer::new(exchanger.max_tokens, exchanger.keep_text),
         }
+    }
+
+    /// The same, as user `user`'s request `nth`.
+    pub(crate) fn asked_by(self, user: u32, nth: u64) -> Self {
+        Self { user, nth, ..self }
     }
 
     /// The request as it is handed to the metrics.
@@ -115,7 +124,7 @@ impl Attempt {
         outcome: Outcome,
         exchanger: &Exchanger,
     ) -> Sample {
-        let Self { intended_us, picked_up_us, sent_us, connection, answer, .. } = self;
+        let Self { intended_us, picked_up_us, user, nth, sent_us, connection, answer, .. } = self;
         let outcome = match outcome {
             Outcome::Failed(failure) => {
                 Outcome::Failed(failure.scrubbed(|words| exchanger.client.scrubbed(words)))
@@ -123,6 +132,8 @@ impl Attempt {
             other => other,
         };
         Sample {
+            user,
+            nth,
             intended_us,
             picked_up_us,
             sent_us,

@@ -11,6 +11,7 @@ mod exchange;
 mod failure;
 mod metrics;
 mod prompt;
+mod record;
 mod sample;
 
 pub use engine::{

@@ -5,6 +5,7 @@
 mod aliases;
 mod early_stopping;
 mod goodput;
+mod recorded;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ pub use self::{
     aliases::Aliases,
     early_stopping::{EarlyStopping, SampleSize},
     goodput::Goodput,
+    recorded::Recorded,
 };
 use crate::Timestamp;
 
@@ -52,6 +54,9 @@ pub struct Report {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", oai(default))]
     pub aliases: Aliases,
+    /// What became of the requests' rows; none: they were not written, or are still being.
+    #[serde(default)]
+    pub recorded: Option<Recorded>,
 }
 
 /// The stretch of time the figures are of.

@@ -58,6 +58,16 @@ pub struct BenchmarkSpec {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", oai(default))]
     pub margins: Margins,
+    /// Whether each request's row says when each of its token events came.
+    #[serde(default, skip_serializing_if = "is_off")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "is_off"))]
+    pub record_tokens: bool,
+}
+
+/// A flag that older specs do not have is written only where it is set.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_off(flag: &bool) -> bool {
+    !flag
 }
 
 /// How long answers are.

@@ -12,6 +12,7 @@ mod open_loop;
 mod prepare;
 mod readiness;
 mod room;
+mod scribe;
 mod sender;
 mod user;
 
@@ -32,6 +33,7 @@ use self::{
     analyst::Analyst,
     load_thread::{Crew, LoadThread},
     room::{Budget, Room},
+    scribe::Scribe,
 };
 
 /// Between the threads' start and the first request, so that all of them are ready.
@@ -94,7 +96,7 @@ impl Prepared {
     /// # Panics
     ///
     /// Where the system starts no more threads.
-    pub async fn run(self, control: Control) -> Outcome {
+    pub async fn run(mut self, control: Control) -> Outcome {
         let Control { stop, snapshots } = control;
         let load = &self.spec.load;
         let sending = Duration::from_secs(u64::from(load.duration().get()));
@@ -131,7 +133,10 @@ impl Prepared {
             .collect();
         drop(samples);
         let (done, outcome) = oneshot::channel();
+        let records = self.records.take();
+        let scribe = records.map(|file| Scribe::start(file, &self, started_at));
         let analyst = Analyst::new(&self, crew, origin, started_at, live, stop.clone());
+        let analyst = analyst.telling(scribe);
         std::thread::Builder::new()
             .name("analyst".to_owned())
             .spawn(move || {

@@ -1,6 +1,6 @@
 //! Everything that can go wrong before the first request, does so here.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use shared::{
@@ -101,6 +101,8 @@ pub struct Prepared {
     pub(crate) environment: Environment,
     pub(crate) load_threads: u32,
     pub(crate) driver: Driver,
+    /// Where the requests' rows go; none: nowhere.
+    pub(crate) records: Option<Box<dyn Write + Send>>,
 }
 
 /// What all load threads of a run share.
@@ -154,13 +156,20 @@ pub async fn prepare(
     };
     let environment = environment(&spec, capabilities, &settings.runner, load_threads);
     let driver = settings.driver;
-    Ok(Prepared { spec, run: Arc::new(run), tokenizer, environment, load_threads, driver })
+    let (run, records) = (Arc::new(run), None);
+    Ok(Prepared { spec, run, tokenizer, environment, load_threads, driver, records })
 }
 
 impl Prepared {
     /// The model that will be asked.
     pub fn model(&self) -> &str {
         &self.environment.target.model
+    }
+
+    /// The same, with a row for each request written to `file`, as Parquet, by a thread of its own.
+    #[must_use]
+    pub fn recording_to(self, file: impl Write + Send + 'static) -> Self {
+        Self { records: Some(Box::new(file)), ..self }
     }
 }
 

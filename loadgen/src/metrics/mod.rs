@@ -13,7 +13,7 @@ mod ranks;
 mod recorder;
 mod report;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod series;
 mod settle;
 mod sketch;
@@ -26,4 +26,4 @@ mod window;
 pub use counted::Counted;
 pub use histogram::Lag;
 pub use recorder::{Instrument, Pacing, Plan, Recorder};
-pub use settle::settle;
+pub use settle::{Settled, settle};

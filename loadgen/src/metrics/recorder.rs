@@ -171,6 +171,11 @@ impl Recorder {
         Self { goodput: slo.map(Goodput::new), ..self }
     }
 
+    /// Whether `sample` enters the latencies: it lies in no margin that is left out.
+    pub fn counts(&self, sample: &Sample) -> bool {
+        self.counted.holds(sample)
+    }
+
     /// Takes a request that is over.
     pub fn record(&mut self, settled: &Settled) {
         let sample = &settled.sample;

@@ -93,6 +93,7 @@ pub(super) fn assemble(
         environment,
         goodput,
         aliases: recorder.aliases.figures(),
+        recorded: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bad_targets;
 mod open_loops;
+mod recorded;
 mod simulated;
 mod stamps;
 
