@@ -17,4 +17,5 @@ mod sample;
 pub use engine::{
     Control, Driver, Outcome, PrepareError, Prepared, Settings, Snapshot, prepare, socket_capacity,
 };
+pub use metrics::{Histogram, UnreadableHistogram};
 pub use prompt::{Hub, InvalidHub};

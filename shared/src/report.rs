@@ -5,6 +5,7 @@
 mod aliases;
 mod early_stopping;
 mod goodput;
+mod histograms;
 mod recorded;
 
 use std::fmt;
@@ -15,6 +16,7 @@ pub use self::{
     aliases::Aliases,
     early_stopping::{EarlyStopping, SampleSize},
     goodput::Goodput,
+    histograms::{HistogramUnit, HistogramV2, Histograms},
     recorded::Recorded,
 };
 use crate::Timestamp;

@@ -109,6 +109,7 @@ impl Analyst {
         }
         Outcome {
             report,
+            histograms: self.recorder.histograms(&self.instrument()),
             series: self.recorder.series(),
             progress,
             stopped: self.stop.is_cancelled(),

@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use shared::{Progress, Reason, ReasonCode, Report, SecondRow, Timestamp};
+use shared::{Progress, Reason, ReasonCode, Report, SecondRow, Timestamp, report::Histograms};
 use target::client::Clock;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,8 @@ pub struct Outcome {
     pub report: Report,
     /// One row a second.
     pub series: Vec<SecondRow>,
+    /// The samples behind the figures.
+    pub histograms: Histograms,
     /// The last word on how it went.
     pub progress: Progress,
     /// Whether it was stopped before its time.

@@ -24,6 +24,6 @@ pub mod validity;
 mod window;
 
 pub use counted::Counted;
-pub use histogram::Lag;
+pub use histogram::{Histogram, Lag, UnreadableHistogram};
 pub use recorder::{Instrument, Pacing, Plan, Recorder};
 pub use settle::{Settled, settle};

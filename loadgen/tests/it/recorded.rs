@@ -162,7 +162,7 @@ async fn a_stopped_run_keeps_its_rows_and_those_of_what_was_open() {
     for row in &rows {
         let times = row["token_times_us"].as_array().unwrap();
         assert_eq!(times.len() as u64, row["token_events"].as_u64().unwrap());
-        assert!(times.is_sorted_by_key(|at| at.as_u64()));
+        assert!(times.is_sorted_by_key(Value::as_u64));
         assert_eq!(times.first().unwrap_or(&Value::Null), &row["first_token_us"]);
         assert_eq!(times.last().unwrap_or(&Value::Null), &row["last_token_us"]);
     }
