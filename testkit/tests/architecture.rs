@@ -19,7 +19,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ),
     ("api", &["loadgen", "runner", "reqwest", "hyper"]),
     ("runner", &["api", "poem", "poem-openapi", "reqwest", "hyper"]),
-    ("store", &["api", "runner", "loadgen", "target", "poem", "reqwest"]),
+    ("store", &["api", "runner", "loadgen", "target", "poem", "records"]),
     ("migration", &["entity", "shared", "store"]),
     ("entity", &["migration", "shared", "store"]),
     ("simulator", &["shared", "target", "loadgen", "store", "reqwest"]),
