@@ -15,7 +15,8 @@ mod record;
 mod sample;
 
 pub use engine::{
-    Control, Driver, Outcome, PrepareError, Prepared, Settings, Snapshot, prepare, socket_capacity,
+    Control, Driver, Handicap, Outcome, PrepareError, Prepared, Settings, Snapshot, prepare,
+    socket_capacity,
 };
 pub use metrics::{Histogram, UnreadableHistogram};
 pub use prompt::{Hub, InvalidHub};
