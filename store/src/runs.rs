@@ -10,12 +10,15 @@ use sea_orm::{
     SqlErr,
 };
 use secrecy::SecretString;
-use shared::{BenchmarkId, BenchmarkSpec, Progress, Reason, Report, RunnerId, SecondRow, State};
+use shared::{
+    BenchmarkId, BenchmarkSpec, Progress, Reason, Report, RunnerId, SecondRow, State,
+    report::Histograms,
+};
 
 use crate::lease::{Held, still};
-use crate::transition::{self, Change};
+use crate::transition::{self, Change, Results};
 use crate::vault::Sealed;
-use crate::{SealedKeyError, Store, StoreError, clock, rows};
+use crate::{SealedKeyError, Store, StoreError, StoredRequests, clock, rows};
 
 /// How often a claim tries again where somebody was in between.
 const CLAIM_TRIES: usize = 20;
@@ -44,6 +47,10 @@ pub struct Ending {
     pub report: Option<Report>,
     /// The same by seconds.
     pub series: Vec<SecondRow>,
+    /// The samples behind the report.
+    pub histograms: Histograms,
+    /// Where each request's row is; none: nowhere.
+    pub requests: Option<StoredRequests>,
 }
 
 impl Store {
@@ -232,7 +239,9 @@ impl Store {
         };
         let report = ending.report.as_ref().map(rows::json);
         let series = report.as_ref().map(|_| rows::json(&ending.series));
-        transition::end(&tx, &row, &change, (report, series)).await?;
+        let histograms = report.as_ref().map(|_| rows::json(&ending.histograms));
+        let results = Results { report, series, histograms, requests: ending.requests };
+        transition::end(&tx, &row, &change, results).await?;
         tx.commit().await?;
         Ok(to)
     }

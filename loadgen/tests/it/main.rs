@@ -3,6 +3,7 @@
 mod bad_targets;
 mod connections;
 mod open_loops;
+mod recorded;
 mod simulated;
 mod stamps;
 mod target_metrics;
