@@ -203,6 +203,11 @@ impl Store {
     /// Ends a run, and says how it has ended: cancelled, whatever was asked, where somebody had
     /// asked for that. Ending twice with the same claim says the same again.
     pub async fn finish(&self, held: &Held, ending: Ending) -> Result<State, StoreError> {
+        // A report is large, and so is the future that carries it: it lives on the heap.
+        Box::pin(self.end(held, ending)).await
+    }
+
+    async fn end(&self, held: &Held, ending: Ending) -> Result<State, StoreError> {
         use State::{Cancelled, Completed, Failed, TimedOut};
         if !matches!(ending.to, Completed | Failed | Cancelled | TimedOut) {
             return Err(StoreError::NotAnEnding { to: ending.to });
