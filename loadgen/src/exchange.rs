@@ -144,13 +144,13 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// A request that was due at `intended_us` and is taken up now.
-    pub(crate) fn new(intended_us: Micros, exchanger: &Exchanger) -> Self {
+    /// User `user`'s request `nth`, that was due at `intended_us` and is taken up now.
+    pub(crate) fn new((user, nth): (u32, u64), intended_us: Micros, exchanger: &Exchanger) -> Self {
         Self {
             intended_us,
             picked_up_us: exchanger.now_us(),
-            user: 0,
-            nth: 0,
+            user,
+            nth,
             sent_us: None,
             written_us: None,
             head_us: None,
@@ -158,11 +158,6 @@ impl Attempt {
             last_read: 0,
             answer: Answer::new(exchanger.max_tokens, exchanger.keep_text),
         }
-    }
-
-    /// The same, as user `user`'s request `nth`.
-    pub(crate) fn asked_by(self, user: u32, nth: u64) -> Self {
-        Self { user, nth, ..self }
     }
 
     /// The request as it is handed to the metrics.

@@ -116,8 +116,8 @@ impl Store {
         Ok(edited)
     }
 
-    /// Deletes a benchmark that is over, and its files; with `force` also one that waits, while one that runs is
-    /// asked to stop.
+    /// Deletes a benchmark that is over, and its files; with `force` also one that waits, while one
+    /// that runs is asked to stop.
     ///
     /// # Errors
     ///

@@ -143,18 +143,15 @@ impl LoadThread {
         let sender = Rc::new(Sender {
             run: Arc::clone(&self.run),
             exchanger: Rc::clone(&exchanger),
+            origin: self.origin,
+            budget: Arc::clone(&self.budget),
+            stop: self.stop.clone(),
             cut_off: self.cut_off.clone(),
             samples: self.samples.clone(),
         });
         match self.share() {
             Share::Schedule(due) => {
-                let open_loop = OpenLoop {
-                    origin: self.origin,
-                    sender,
-                    room: Arc::clone(&self.room),
-                    stop: self.stop.clone(),
-                };
-                open_loop.run(due).await;
+                OpenLoop { sender, room: Arc::clone(&self.room) }.run(due).await;
             }
             Share::Users(users, think) => self.users(&sender, users, think).await,
         }
@@ -194,15 +191,7 @@ impl LoadThread {
         let users: Vec<_> = users
             .into_iter()
             .map(|(index, spells)| {
-                let user = User {
-                    index,
-                    spells,
-                    think,
-                    origin: self.origin,
-                    sender: Rc::clone(sender),
-                    budget: Arc::clone(&self.budget),
-                    stop: self.stop.clone(),
-                };
+                let user = User { index, spells, think, sender: Rc::clone(sender) };
                 tokio::task::spawn_local(user.live())
             })
             .collect();
