@@ -45,6 +45,20 @@ impl Endpoint {
     }
 }
 
+impl TryFrom<String> for Endpoint {
+    type Error = UnknownEndpoint;
+
+    fn try_from(name: String) -> Result<Self, UnknownEndpoint> {
+        let known = Self::ALL.into_iter().find(|endpoint| endpoint.as_str() == name);
+        known.ok_or_else(|| UnknownEndpoint(name.chars().take(64).collect()))
+    }
+}
+
+/// A name that no endpoint has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("endpoint must be one of chat, completions, responses, embeddings, not `{0}`")]
+pub struct UnknownEndpoint(String);
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -66,6 +80,13 @@ pub struct Call {
 
 fn yes() -> bool {
     true
+}
+
+impl Call {
+    /// Whether it is what is asked for where nothing else is said.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for Call {

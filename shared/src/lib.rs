@@ -29,7 +29,7 @@ mod timestamp;
 
 pub use benchmark::Benchmark;
 pub use bounded::OutOfRange;
-pub use call::{Call, Endpoint};
+pub use call::{Call, Endpoint, UnknownEndpoint};
 pub use id::{BenchmarkId, RunnerId};
 pub use load::{
     AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, InvalidStages, Load, MaxConcurrency,

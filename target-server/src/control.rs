@@ -196,7 +196,11 @@ impl Control {
     }
 
     /// A whole body, up to [`MAX_BODY_BYTES`].
-    async fn body(&self, mut response: Response, limit: Duration) -> Result<Vec<u8>, TargetError> {
+    pub(crate) async fn body(
+        &self,
+        mut response: Response,
+        limit: Duration,
+    ) -> Result<Vec<u8>, TargetError> {
         let mut body = Vec::new();
         while let Some(piece) =
             response.chunk().await.map_err(|error| TargetError::of(error, limit))?

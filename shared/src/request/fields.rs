@@ -90,6 +90,18 @@ pub const FIELDS: &[Field] = &[
         "Seconds in which requests are sent, counted from the first user's start.",
     ),
     field(
+        "endpoint",
+        Kind::Text { max_chars: 16 },
+        "chat",
+        "Which endpoint is asked: `chat` (/v1/chat/completions), `completions`, `responses` or `embeddings`.",
+    ),
+    field(
+        "stream",
+        Kind::Flag,
+        "true; false for embeddings",
+        "Whether answers are streamed. One that is not has no token times: E2E is to its last byte.",
+    ),
+    field(
         "model",
         Kind::Text { max_chars: ModelName::MAX_CHARS },
         "LOCUST_MODEL, else the first that the target lists",

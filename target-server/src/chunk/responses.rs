@@ -11,6 +11,9 @@ use super::{
 };
 use crate::excerpt::{BODY_BYTES, excerpt};
 
+/// How the types of events end that bring a piece of the answer.
+const PIECE: &str = ".delta";
+
 /// One event's data.
 #[derive(Deserialize)]
 pub(super) struct Event<'a> {
@@ -75,7 +78,6 @@ struct ContentPart<'a> {
 }
 
 #[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names are the dialect's")]
 struct WireUsage {
     #[serde(default)]
     input_tokens: Option<Count>,
@@ -140,10 +142,10 @@ pub(super) fn message<'a>(event: Event<'a>, data: &[u8]) -> Result<Message<'a>, 
             let called = item.filter(|item| item.is("function_call"));
             pieces.take(called.and_then(|item| item.name), true);
         }
-        kind if kind.starts_with("response.reasoning") && kind.ends_with(".delta") => {
+        kind if kind.starts_with("response.reasoning") && kind.ends_with(PIECE) => {
             pieces.take(delta, false);
         }
-        kind if kind.ends_with(".delta") => pieces.take(delta, true),
+        kind if kind.ends_with(PIECE) => pieces.take(delta, true),
         _ => {}
     }
     Ok(Message::Delta(Delta {
