@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{ExtraBody, ExtraHeaders};
+
 /// An endpoint of the OpenAI dialect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,6 +78,14 @@ pub struct Call {
     #[serde(default = "yes")]
     #[cfg_attr(feature = "openapi", oai(default = "yes"))]
     pub stream: bool,
+    /// Members of every request's body, over those that the spec sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if_is_none))]
+    pub extra_body: Option<ExtraBody>,
+    /// Headers of every request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if_is_none))]
+    pub extra_headers: Option<ExtraHeaders>,
 }
 
 fn yes() -> bool {
@@ -92,6 +102,6 @@ impl Call {
 impl Default for Call {
     /// A streamed chat.
     fn default() -> Self {
-        Self { endpoint: Endpoint::Chat, stream: true }
+        Self { endpoint: Endpoint::Chat, stream: true, extra_body: None, extra_headers: None }
     }
 }

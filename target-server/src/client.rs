@@ -29,7 +29,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use secrecy::{ExposeSecret, SecretString};
-use shared::{Call, TargetUrl};
+use shared::{Call, ExtraHeaders, TargetUrl};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -237,13 +237,17 @@ fn headers(
     let value = |text: &str| {
         header::HeaderValue::from_str(text).map_err(|_| ClientError::Request(url.to_string()))
     };
-    let mut headers = HeaderMap::with_capacity(6);
+    let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::HOST, value(&authority)?);
     headers.insert(header::USER_AGENT, value(USER_AGENT)?);
     headers.insert(header::CONTENT_TYPE, value("application/json")?);
     let accepted = if call.stream { "text/event-stream" } else { "application/json" };
     headers.insert(header::ACCEPT, value(accepted)?);
     headers.insert(header::ACCEPT_ENCODING, value("identity")?);
+    for (name, text) in call.extra_headers.iter().flat_map(ExtraHeaders::each) {
+        let name = header::HeaderName::from_bytes(name.as_bytes());
+        headers.insert(name.map_err(|_| ClientError::Request(url.to_string()))?, value(text)?);
+    }
     if let Some(key) = key {
         let mut bearer = value(&format!("Bearer {}", key.expose_secret()))?;
         bearer.set_sensitive(true);

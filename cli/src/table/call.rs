@@ -9,7 +9,9 @@ pub(super) fn words(call: &Call) -> String {
         (false, Endpoint::Embeddings) => "",
         (false, _) => ", not streamed",
     };
-    format!("{}{streamed}", call.endpoint)
+    let body = if call.extra_body.is_some() { ", extra body" } else { "" };
+    let headers = if call.extra_headers.is_some() { ", extra headers" } else { "" };
+    format!("{}{streamed}{body}{headers}", call.endpoint)
 }
 
 #[cfg(test)]
@@ -18,7 +20,7 @@ mod tests {
 
     #[test]
     fn a_call_is_told_in_a_line() {
-        let said = |endpoint, stream| words(&Call { endpoint, stream });
+        let said = |endpoint, stream| words(&Call { endpoint, stream, ..Call::default() });
         assert_eq!(said(Endpoint::Responses, true), "responses, streamed");
         assert_eq!(said(Endpoint::Chat, false), "chat, not streamed");
         assert_eq!(said(Endpoint::Embeddings, false), "embeddings");

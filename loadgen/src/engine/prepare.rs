@@ -139,6 +139,7 @@ pub async fn prepare(
     };
     let control =
         Control::new(&settings.egress, &spec.url, key.as_ref()).map_err(ProbeFailure::from)?;
+    let control = control.sending(spec.call.extra_headers.as_ref());
     let capabilities = probe(&control, &spec).await?;
     let connect_timeout = Duration::from_secs_f64(spec.timeouts.connect_s.get());
     let client =

@@ -6,7 +6,7 @@ use shared::{
     Report,
     report::{FailureClass, TokenSource},
 };
-use testkit::{Script, ScriptedServer};
+use testkit::{Chat, Script, ScriptedServer};
 
 use super::{
     DRIVERS, assert_fails_as, drive_by, ms, short,
@@ -173,5 +173,24 @@ async fn a_whole_answer_ends_with_its_last_byte() {
         assert_eq!(request.json()["stream"], false);
         assert_eq!(request.json().get("stream_options"), None);
         assert_eq!(request.header("accept"), Some("application/json"));
+    }
+}
+
+#[tokio::test]
+async fn extra_members_and_headers_are_on_every_request() {
+    for driver in DRIVERS {
+        let good = Chat::of(&["a"]).usage(5, 1).first_token_after(ms(20));
+        let server = ScriptedServer::chat(&good);
+        let asked = json!({"extra_body": {"top_k": 5, "top_p": null},
+            "extra_headers": {"X-Route": "blue"}});
+        let report = drive_by(driver, short(&server.url(), asked)).await.report;
+        assert!(report.requests.completed > 10 && report.requests.failed == 0);
+        for request in server.requests() {
+            assert_eq!(request.header("x-route"), Some("blue"), "{driver:?} {request:?}");
+        }
+        for request in server.requests_to("/v1/chat/completions") {
+            let body = request.json();
+            assert_eq!((&body["top_k"], body.get("top_p")), (&json!(5), None));
+        }
     }
 }

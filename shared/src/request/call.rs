@@ -1,7 +1,7 @@
 //! How the target is to be asked.
 
 use super::reader::Reader;
-use crate::{Call, Endpoint};
+use crate::{Call, Endpoint, ExtraBody, ExtraHeaders};
 
 /// Fields about an answer's text; embeddings have none.
 const OF_TEXTS: &[&str] = &["max_tokens", "min_tokens", "ignore_eos", "temperature", "top_p"];
@@ -27,7 +27,9 @@ impl Reader<'_> {
             let why = "stream=false: an answer that is not streamed has no token times";
             self.refuse_each(OF_STREAMS, why);
         }
-        Call { endpoint, stream }
+        let extra_body = self.object::<ExtraBody>("extra_body");
+        let extra_headers = self.object::<ExtraHeaders>("extra_headers");
+        Call { endpoint, stream, extra_body, extra_headers }
     }
 
     fn refuse_each(&mut self, names: &[&str], with: &str) {
