@@ -80,12 +80,11 @@ fn head(facts: &mut Facts, benchmark: &Benchmark) {
     if !spec.call.is_plain() {
         facts.add("Asked", call::words(&spec.call));
     }
-    let answers = match spec.call.endpoint {
-        Endpoint::Embeddings => String::new(),
-        _ => {
-            let exactly = if spec.output.ignore_eos { "exactly" } else { "at most" };
-            format!("; answers of {exactly} {} tokens", spec.output.max_tokens.get())
-        }
+    let exactly = if spec.output.ignore_eos { "exactly" } else { "at most" };
+    let answers = if spec.call.endpoint == Endpoint::Embeddings {
+        String::new()
+    } else {
+        format!("; answers of {exactly} {} tokens", spec.output.max_tokens.get())
     };
     facts.add("Prompts", format!("{}, seed {}{answers}", spec.dataset, spec.seed.get()));
     if !benchmark.notes.is_empty() {

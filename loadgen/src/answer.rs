@@ -276,6 +276,9 @@ impl Answer {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use shared::report::FailureClass;
 

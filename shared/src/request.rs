@@ -135,6 +135,8 @@ impl NewBenchmark {
         let api_key = read.api_key();
         let slo = read.slo();
         let margins = read.margins(load.duration());
+        let fresh_connections = read.flag("fresh_connections", false);
+        let scrape = read.flag("scrape", true);
 
         match (url, read.errors) {
             (Some(url), errors) if errors.is_empty() => Ok(Self {
@@ -151,6 +153,8 @@ impl NewBenchmark {
                     seed,
                     slo,
                     margins,
+                    fresh_connections,
+                    scrape,
                 },
                 notes,
                 favorite,

@@ -30,6 +30,7 @@ use crate::{
     answer::{Answer, Fault},
     dialect::{self, Endpoint, MOST_TOKENS, Refusal, Request},
     frame::Frame,
+    prometheus,
     stats::{Counters, OpenAnswer},
     stream::{AnswerStream, Step},
     words::Words,
@@ -59,8 +60,8 @@ struct Simulator {
 /// Answers what `listener` accepts until `shutdown`; what is open then is cut.
 ///
 /// `GET /v1/models`, `POST` to `/v1/chat/completions`, `/v1/completions`, `/v1/responses` and
-/// `/v1/embeddings`, `GET /health`, and `GET /stats` for what the server counted
-/// ([`crate::Stats`]).
+/// `/v1/embeddings`, `GET /health`, `GET /stats` for what the server counted ([`crate::Stats`]),
+/// `GET /metrics` for the same in Prometheus' format and vLLM's names.
 ///
 /// # Errors
 ///
@@ -130,6 +131,10 @@ impl Simulator {
             (&Method::GET, "/stats") => {
                 let stats = serde_json::to_vec(&self.counters.read()).unwrap_or_default();
                 json(StatusCode::OK, stats.into())
+            }
+            (&Method::GET, "/metrics") => {
+                let text = prometheus::of(&self.counters.read(), &self.settings.model);
+                respond(StatusCode::OK, prometheus::CONTENT_TYPE, Either::Left(Full::new(text)))
             }
             (&Method::GET, "/v1/models") => match self.authorized(&request) {
                 Ok(()) => {

@@ -20,6 +20,9 @@ pub(super) struct Latencies {
     icl: Histogram,
     stall: Histogram,
     connect: Histogram,
+    tls: Histogram,
+    send: Histogram,
+    wait: Histogram,
     ttft_from_intent: Histogram,
     e2e_from_intent: Histogram,
     failed: u64,
@@ -30,8 +33,11 @@ pub(super) struct Latencies {
 impl Latencies {
     /// Takes one request, however it ended.
     pub(super) fn record(&mut self, settled: &Settled) {
-        if let Some(ConnectionUse::Opened { connect_us }) = settled.sample.connection {
+        if let Some(ConnectionUse::Opened { connect_us, tls_us }) = settled.sample.connection {
             self.connect.record_us(connect_us);
+            if let Some(tls_us) = tls_us {
+                self.tls.record_us(tls_us);
+            }
         }
         match settled.sample.outcome {
             Outcome::Completed => self.record_completed(settled),
@@ -48,6 +54,12 @@ impl Latencies {
         self.e2e_from_intent.record_us(last.saturating_sub(sample.intended_us));
         if settled.output_tokens > 0 {
             self.output_token_rate.record_rate(settled.output_tokens, e2e_us);
+        }
+        if let Some(written) = sample.written_us {
+            self.send.record_us(written.saturating_sub(sent));
+            if let Some(head) = sample.head_us {
+                self.wait.record_us(head.saturating_sub(written));
+            }
         }
         let Some(first) = sample.first_token_us() else { return };
         self.ttft.record_us(first.saturating_sub(sent));
@@ -92,6 +104,9 @@ impl Latencies {
             icl_ms: self.icl.distribution(),
             stall_ms: self.stall.distribution(),
             connect_ms: self.connect.distribution(),
+            tls_ms: self.tls.distribution(),
+            send_ms: self.send.distribution(),
+            wait_ms: self.wait.distribution(),
             from_intent: FromIntent {
                 // Answers that are not streamed have no first token to be late with.
                 ttft_ms: (self.ttft.n() == self.e2e.n())
