@@ -140,6 +140,8 @@ impl Limits {
 pub(crate) struct Attempt {
     intended_us: Micros,
     picked_up_us: Micros,
+    user: u32,
+    nth: u64,
     pub(crate) sent_us: Option<Micros>,
     pub(crate) written_us: Option<Micros>,
     pub(crate) head_us: Option<Micros>,
@@ -154,6 +156,8 @@ impl Attempt {
         Self {
             intended_us,
             picked_up_us: exchanger.now_us(),
+            user: 0,
+            nth: 0,
             sent_us: None,
             written_us: None,
             head_us: None,
@@ -161,6 +165,11 @@ impl Attempt {
             last_read: 0,
             answer: Answer::new(exchanger.form, exchanger.max_tokens, exchanger.keep_text),
         }
+    }
+
+    /// The same, as user `user`'s request `nth`.
+    pub(crate) fn asked_by(self, user: u32, nth: u64) -> Self {
+        Self { user, nth, ..self }
     }
 
     /// The request as it is handed to the metrics.
@@ -173,6 +182,8 @@ impl Attempt {
         let Self {
             intended_us,
             picked_up_us,
+            user,
+            nth,
             sent_us,
             written_us,
             head_us,
@@ -187,6 +198,8 @@ impl Attempt {
             other => other,
         };
         Sample {
+            user,
+            nth,
             intended_us,
             picked_up_us,
             sent_us,

@@ -10,6 +10,10 @@ pub type Micros = u64;
 /// One request, from due to done. A stamp is absent where the request did not get that far.
 #[derive(Debug)]
 pub struct Sample {
+    /// The virtual user who sent it; of no meaning in an open loop.
+    pub user: u32,
+    /// The user's how manyeth request, from 0; in an open loop, its number in the schedule.
+    pub nth: u64,
     /// When the schedule wanted it sent.
     pub intended_us: Micros,
     /// When a load thread took it up; later than intended by the client's own lag.

@@ -5,6 +5,8 @@
 mod aliases;
 mod early_stopping;
 mod goodput;
+mod histograms;
+mod recorded;
 mod target_metrics;
 
 use std::fmt;
@@ -15,6 +17,8 @@ pub use self::{
     aliases::Aliases,
     early_stopping::{EarlyStopping, SampleSize},
     goodput::Goodput,
+    histograms::{HistogramUnit, HistogramV2, Histograms},
+    recorded::Recorded,
     target_metrics::{Gauge, TargetMetrics},
 };
 use crate::Timestamp;
@@ -57,6 +61,9 @@ pub struct Report {
     /// What the server under test said of itself; none: its `/metrics` were not read.
     #[serde(default)]
     pub target_metrics: Option<TargetMetrics>,
+    /// What became of the requests' rows; none: they were not written, or are still being.
+    #[serde(default)]
+    pub recorded: Option<Recorded>,
 }
 
 /// The stretch of time the figures are of.

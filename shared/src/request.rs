@@ -137,6 +137,7 @@ impl NewBenchmark {
         let margins = read.margins(load.duration());
         let fresh_connections = read.flag("fresh_connections", false);
         let scrape = read.flag("scrape", true);
+        let record_tokens = read.flag("record_tokens", false);
 
         match (url, read.errors) {
             (Some(url), errors) if errors.is_empty() => Ok(Self {
@@ -155,6 +156,7 @@ impl NewBenchmark {
                     margins,
                     fresh_connections,
                     scrape,
+                    record_tokens,
                 },
                 notes,
                 favorite,

@@ -70,6 +70,10 @@ pub struct BenchmarkSpec {
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     #[cfg_attr(feature = "openapi", oai(default = "yes", skip_serializing_if = "is_yes"))]
     pub scrape: bool,
+    /// Whether each request's row says when each of its token events came.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "is_default"))]
+    pub record_tokens: bool,
 }
 
 fn yes() -> bool {

@@ -5,8 +5,8 @@
 //! A null target on core 0, a process of its own, writes tokens and stamps each; on core 1 a bare
 //! reader of the same streams (reads and stamps, nothing else), then the instrument. Both pay for
 //! the same reads, so their ratio is what the instrument itself costs, whatever else this machine
-//! is doing. The parts: `curve`, `requests`, `burst`, `schedule`, `memory`, `threads`, `truth`; none
-//! named: all. Each prints a table as docs/limits.md has it. `once USERS TOKENS GAP_US` is one run of a
+//! is doing. The parts: `curve`, `requests`, `burst`, `schedule`, `memory`, `threads`, `truth`,
+//! `recording`; none named: all. Each prints a table as docs/limits.md has it. `once USERS TOKENS GAP_US` is one run of a
 //! fixed number of events, for scripts/count-instructions.
 
 mod bare_reader;
@@ -37,7 +37,7 @@ const REPEATS: usize = 3;
 /// The name of a part, and what prints it.
 type Part = (&'static str, fn() -> anyhow::Result<()>);
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("curve", curve),
     ("requests", requests),
     ("burst", burst),
@@ -45,6 +45,7 @@ const PARTS: [Part; 7] = [
     ("memory", memory),
     ("threads", threads),
     ("truth", truth),
+    ("recording", recording),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -269,6 +270,31 @@ fn truth() -> anyhow::Result<()> {
                 report.validity.verdict,
             );
         }
+    }
+    Ok(())
+}
+
+/// The same load with its requests' rows written to a file and without, by turns: what that costs
+/// the load thread.
+fn recording() -> anyhow::Result<()> {
+    println!("requests: answers of one token, 100 users. events: 1,000 streams, 50 tokens/s");
+    println!("| rows | load thread, us a request | us an event |");
+    println!("|---|---|---|");
+    let rhythm = steady(1_000);
+    let mut costs = [(vec![], vec![]), (vec![], vec![])];
+    for nth in 0..2 * REPEATS {
+        let recording = nth % 2 == 1;
+        let (requests, events) = &mut costs[usize::from(recording)];
+        let target = NullTarget::start(BURST)?;
+        let report = Run { recording, ..Run::of_users(100, 1, 4) }.against(&target)?;
+        requests.push(cost_us(&report, report.requests.completed));
+        let target = NullTarget::start(rhythm)?;
+        let run = Run { recording, ..Run::of_users(1_000, long(rhythm), 1) };
+        let report = run.against(&target)?;
+        events.push(cost_us(&report, report.tokens.output));
+    }
+    for ((requests, events), rows) in costs.iter_mut().zip(["not kept", "kept, with token times"]) {
+        println!("| {rows} | {} | {} |", spread(requests), spread(events));
     }
     Ok(())
 }

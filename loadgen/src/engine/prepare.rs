@@ -1,6 +1,6 @@
 //! Everything that can go wrong before the first request, does so here.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use shared::{
@@ -106,6 +106,8 @@ pub struct Prepared {
     pub(crate) handicap: Handicap,
     /// A way to what the target says of itself; none: it says nothing, or nobody asks.
     pub(crate) scrape: Option<Scrape>,
+    /// Where the requests' rows go; none: nowhere.
+    pub(crate) records: Option<Box<dyn Write + Send>>,
 }
 
 /// What all load threads of a run share.
@@ -180,6 +182,7 @@ pub async fn prepare(
         driver: settings.driver,
         handicap: Handicap::default(),
         scrape,
+        records: None,
     })
 }
 
@@ -187,6 +190,12 @@ impl Prepared {
     /// The model that will be asked.
     pub fn model(&self) -> &str {
         &self.environment.target.model
+    }
+
+    /// The same, with a row for each request written to `file`, as Parquet, by a thread of its own.
+    #[must_use]
+    pub fn recording_to(self, file: impl Write + Send + 'static) -> Self {
+        Self { records: Some(Box::new(file)), ..self }
     }
 }
 

@@ -39,7 +39,7 @@ impl Sender {
         kept: &mut Option<Connection>,
     ) -> Option<Over> {
         let Self { run, exchanger, .. } = self;
-        let mut attempt = Attempt::new(due_us, exchanger);
+        let mut attempt = Attempt::new(due_us, exchanger).asked_by(user, nth);
         exchanger.live.add_started();
         let prompt = run.prompts.prompt(run.seed, user, nth);
         let body = Bytes::from(run.request.body(Said::Text(&prompt), run.length));

@@ -1,6 +1,8 @@
 //! How long things took, over completed requests only.
 
-use shared::report::{Distribution, EarlyStopping, FromIntent, IntentDistribution, Latency};
+use shared::report::{
+    Distribution, EarlyStopping, FromIntent, HistogramUnit, IntentDistribution, Latency,
+};
 
 use super::{early_stopping, histogram::Histogram, ranks, settle::Settled};
 use crate::sample::{ConnectionUse, Outcome};
@@ -115,6 +117,26 @@ impl Latencies {
                 e2e_ms: with_failures(&self.e2e_from_intent, self.failed),
             },
         }
+    }
+
+    /// Every histogram of these, with the figure's name and the unit of its values.
+    pub(super) fn histograms(&self) -> [(&'static str, HistogramUnit, &Histogram); 13] {
+        use HistogramUnit::{MilliTokensPerS, Us};
+        [
+            ("ttft_ms", Us, &self.ttft),
+            ("ttfa_ms", Us, &self.ttfa),
+            ("ttfe_ms", Us, &self.ttfe),
+            ("e2e_ms", Us, &self.e2e),
+            ("tpot_ms", Us, &self.tpot),
+            ("itl_ms", Us, &self.itl),
+            ("icl_ms", Us, &self.icl),
+            ("stall_ms", Us, &self.stall),
+            ("connect_ms", Us, &self.connect),
+            ("from_intent.ttft_ms", Us, &self.ttft_from_intent),
+            ("from_intent.e2e_ms", Us, &self.e2e_from_intent),
+            ("token_speed_per_s", MilliTokensPerS, &self.token_speed),
+            ("output_token_rate_per_s", MilliTokensPerS, &self.output_token_rate),
+        ]
     }
 
     /// Whether there were enough requests for high percentiles.

@@ -13,7 +13,7 @@ mod ranks;
 mod recorder;
 mod report;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod series;
 mod settle;
 mod sketch;
@@ -25,7 +25,7 @@ pub mod validity;
 mod window;
 
 pub use counted::Counted;
-pub use histogram::Lag;
+pub use histogram::{Histogram, Lag, UnreadableHistogram};
 pub use recorder::{Instrument, Pacing, Plan, Recorder};
-pub use settle::settle;
+pub use settle::{Settled, settle};
 pub use target_side::TargetSide;

@@ -97,6 +97,7 @@ pub(super) fn assemble(
         goodput,
         aliases: recorder.aliases.figures(),
         target_metrics: None,
+        recorded: None,
     }
 }
 

@@ -18,13 +18,15 @@ pub(super) const fn ms(ms: u64) -> Micros {
 }
 
 /// A completed request sent at `sent_ms` whose token events came at `events_ms`.
-pub(super) fn sample(sent_ms: u64, events_ms: &[u64]) -> Sample {
+pub(crate) fn sample(sent_ms: u64, events_ms: &[u64]) -> Sample {
     let events: Vec<TokenEvent> = events_ms
         .iter()
         .map(|at_ms| TokenEvent { at_us: ms(*at_ms), tokens: None, text_end: 0 })
         .collect();
     let last = events.last().map_or(ms(sent_ms), |event| event.at_us);
     Sample {
+        user: 0,
+        nth: 0,
         intended_us: ms(sent_ms),
         picked_up_us: ms(sent_ms),
         sent_us: Some(ms(sent_ms)),
@@ -97,7 +99,7 @@ impl Sample {
         self
     }
 
-    pub(super) fn settled(self) -> Settled {
+    pub(crate) fn settled(self) -> Settled {
         settle(self, None)
     }
 }

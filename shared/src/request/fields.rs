@@ -290,4 +290,10 @@ pub const FIELDS: &[Field] = &[
         "none; required for staged",
         "What the targets of stages are: `users` (each waits for its answer) or `rate` (requests a second).",
     ),
+    field(
+        "record_tokens",
+        Kind::Flag,
+        "false",
+        "Keep with each request when each of its token events came; the rest of it is kept always.",
+    ),
 ];

@@ -217,7 +217,7 @@ impl Readiness {
         };
         exchanger.live.add_started();
         turn.asking += 1;
-        let attempt = Attempt::new(seat.due_us, exchanger);
+        let attempt = Attempt::new(seat.due_us, exchanger).asked_by(seat.user, seat.nth);
         let prompt = run.prompts.prompt(run.seed, seat.user, seat.nth);
         let body = run.request.body(Said::Text(&prompt), run.length);
         let now_us = exchanger.now_us();
