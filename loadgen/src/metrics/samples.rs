@@ -72,7 +72,7 @@ impl Sample {
     }
 
     /// The same, not streamed: its one event is the whole answer.
-    pub(super) fn whole(mut self) -> Self {
+    pub(crate) fn whole(mut self) -> Self {
         self.whole_us = self.events.last().map(|event| event.at_us);
         self.first_event_us = None;
         self.first_answer_us = None;
