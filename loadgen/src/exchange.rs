@@ -18,7 +18,7 @@ use target::{
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, Form},
     engine::{Handicap, Live},
     failure::RequestFailure,
     metrics::Lag,
@@ -36,6 +36,8 @@ pub(crate) struct Exchanger {
     pub(crate) client: Arc<Client>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) limits: Limits,
+    /// What answers look like.
+    pub(crate) form: Form,
     pub(crate) keep_text: bool,
     pub(crate) max_tokens: u32,
     pub(crate) live: Arc<Live>,
@@ -119,12 +121,17 @@ pub(crate) struct Limits {
     pub(crate) total: Duration,
 }
 
-impl From<&Timeouts> for Limits {
-    fn from(timeouts: &Timeouts) -> Self {
+impl Limits {
+    /// The limits of a request; one whose answer is not `streamed` has but the last of them.
+    pub(crate) fn of(timeouts: &Timeouts, streamed: bool) -> Self {
+        let total = Duration::from_secs_f64(timeouts.total_s.get());
+        if !streamed {
+            return Self { first_token: total, idle: total, total };
+        }
         Self {
             first_token: Duration::from_secs_f64(timeouts.first_token_s.get()),
             idle: Duration::from_secs_f64(timeouts.idle_s.get()),
-            total: Duration::from_secs_f64(timeouts.total_s.get()),
+            total,
         }
     }
 }
@@ -156,7 +163,7 @@ impl Attempt {
             head_us: None,
             connection: None,
             last_read: 0,
-            answer: Answer::new(exchanger.max_tokens, exchanger.keep_text),
+            answer: Answer::new(exchanger.form, exchanger.max_tokens, exchanger.keep_text),
         }
     }
 
@@ -196,6 +203,7 @@ impl Attempt {
             first_event_us: answer.first_event_us,
             first_answer_us: answer.first_answer_us,
             end_us: exchanger.now_us(),
+            whole_us: answer.whole_us,
             events: answer.events,
             bare_choices_us: answer.bare_choices_us,
             text: answer.text,
@@ -215,6 +223,22 @@ impl Attempt {
 impl Exchanger {
     pub(crate) fn now_us(&self) -> Micros {
         self.clock.now_ns() / 1_000
+    }
+
+    /// Whether a response is something else than the answer that was asked for.
+    pub(crate) fn is_refusal(&self, status: u16, content_type: Option<&str>) -> bool {
+        status != 200 || (self.form.streamed && !may_be_event_stream(content_type))
+    }
+
+    /// The answer has ended; `cause` is what broke it, where something did.
+    pub(crate) fn end(
+        &self,
+        answer: &mut Answer,
+        cause: Option<String>,
+    ) -> Result<(), RequestFailure> {
+        answer.end(cause, self.now_us())?;
+        self.live.add_tokens(answer.unstreamed_tokens());
+        Ok(())
     }
 
     /// Counts token events that have just come.
@@ -254,7 +278,7 @@ impl Exchanger {
             sent.map_err(|broken| RequestFailure::BrokenBeforeAnswer(broken.to_string()))?;
         attempt.head_us = Some(stamps.last_read().arrived_ns / 1_000);
 
-        if head.status != 200 || !may_be_event_stream(head.header("content-type")) {
+        if self.is_refusal(head.status.as_u16(), head.header("content-type")) {
             return Err(self.refusal(&mut connection, head, &mut patience).await);
         }
         let whole = self.stream(&mut connection, &mut head, attempt, &mut patience).await?;
@@ -305,7 +329,7 @@ impl Exchanger {
                 Ok(piece) => piece,
                 // The answer was whole; only the body's end is missing.
                 Err(_) if attempt.answer.done => {
-                    attempt.answer.end(None, self.now_us())?;
+                    self.end(&mut attempt.answer, None)?;
                     return Ok(false);
                 }
                 Err(timeout) => return Err(timeout),
@@ -324,11 +348,11 @@ impl Exchanger {
                     }
                 }
                 Some(Err(broken)) => {
-                    attempt.answer.end(Some(broken.to_string()), self.now_us())?;
+                    self.end(&mut attempt.answer, Some(broken.to_string()))?;
                     return Ok(false);
                 }
                 None => {
-                    attempt.answer.end(None, self.now_us())?;
+                    self.end(&mut attempt.answer, None)?;
                     return Ok(true);
                 }
             }
@@ -376,7 +400,7 @@ impl Exchanger {
 }
 
 /// Some servers name no type; one that names a page or a document means it.
-pub(crate) fn may_be_event_stream(content_type: Option<&str>) -> bool {
+fn may_be_event_stream(content_type: Option<&str>) -> bool {
     let kind = content_type.unwrap_or_default().to_ascii_lowercase();
     !["text/html", "application/json", "application/xml", "text/xml"]
         .iter()

@@ -25,8 +25,8 @@ pub(crate) fn record(
     token_times: bool,
 ) -> Record {
     let sample = &settled.sample;
-    let (first, last) = (sample.events.first(), sample.events.last());
-    let stream_us = last.zip(first).map(|(last, first)| last.at_us.saturating_sub(first.at_us));
+    let (first_us, last_us) = (sample.first_token_us(), sample.answered_us());
+    let stream_us = last_us.zip(first_us).map(|(last, first)| last.saturating_sub(first));
     let after_first = settled.tokens_after_first();
     let gaps = settled.token_gaps().map(|gap| (gap.length_us, u64::from(gap.tokens)));
     let (gaps_us, gap_tokens) = gaps.fold((0, 0), |sums, gap| (sums.0 + gap.0, sums.1 + gap.1));
@@ -43,14 +43,14 @@ pub(crate) fn record(
         picked_up_us: sample.picked_up_us,
         sent_us: sample.sent_us,
         first_event_us: sample.first_event_us,
-        first_token_us: first.map(|event| event.at_us),
+        first_token_us: first_us,
         first_answer_us: sample.first_answer_us,
-        last_token_us: last.map(|event| event.at_us),
+        last_token_us: last_us,
         end_us: sample.end_us,
         outcome,
         failure: failure.map(|failure| failure.class().as_str()),
         message: failure.map(|failure| shortened(failure.to_string())),
-        http_status: status(failure, sample.first_event_us.is_some()),
+        http_status: status(failure, sample.first_event_us.or(sample.whole_us).is_some()),
         counted,
         tpot_ms: stream_us.and_then(|us| quotient_ms(us, after_first)),
         itl_mean_ms: quotient_ms(gaps_us, gap_tokens),
@@ -69,7 +69,7 @@ pub(crate) fn record(
         }),
         token_reads: sample.token_reads,
         coalesced_reads: sample.coalesced_reads,
-        token_times_us: if token_times {
+        token_times_us: if token_times && sample.whole_us.is_none() {
             sample.events.iter().map(|event| event.at_us).collect()
         } else {
             Vec::new()
@@ -77,11 +77,11 @@ pub(crate) fn record(
     }
 }
 
-/// The status, as far as what came of it tells: no event comes but in a 200.
-fn status(failure: Option<&RequestFailure>, any_event: bool) -> Option<u16> {
+/// The status, as far as what came of it tells: no event and no answer comes but in a 200.
+fn status(failure: Option<&RequestFailure>, answered: bool) -> Option<u16> {
     match failure {
         Some(RequestFailure::Status { status, .. }) => Some(*status),
-        _ if any_event => Some(200),
+        _ if answered => Some(200),
         _ => None,
     }
 }
@@ -104,4 +104,18 @@ fn quotient_ms(us: u64, parts: u64) -> Option<f64> {
 fn shortened(mut words: String) -> String {
     words.truncate(words.floor_char_boundary(MESSAGE_BYTES));
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::samples::sample;
+
+    #[test]
+    fn the_row_of_an_answer_that_was_not_streamed_has_no_token_times() {
+        let row = record(&sample(100, &[300]).whole().settled(), 0, true, true, true);
+        assert_eq!((row.first_token_us, row.last_token_us), (None, Some(300_000)));
+        assert_eq!((row.http_status, row.tpot_ms), (Some(200), None));
+        assert!(row.token_times_us.is_empty());
+    }
 }

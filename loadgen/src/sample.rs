@@ -30,7 +30,10 @@ pub struct Sample {
     pub first_answer_us: Option<Micros>,
     /// When it was over, well or not.
     pub end_us: Micros,
-    /// Token events in order; the first is TTFT's, the last E2E's.
+    /// When the last byte of an answer that was not streamed arrived; none: it was streamed.
+    pub whole_us: Option<Micros>,
+    /// Token events in order; the first is TTFT's, the last E2E's. An answer that was not streamed
+    /// is one, if it has a text.
     pub events: Vec<TokenEvent>,
     /// Events with a choice that is no token (a role, a finish reason), in order. No figure of ours
     /// counts them; those of other tools do.
@@ -45,7 +48,7 @@ pub struct Sample {
     pub saw_reasoning: bool,
     /// The server's word for why the answer ended.
     pub finish_reason: Option<String>,
-    /// `max_tokens` of the request.
+    /// `max_tokens` of the request; 0 where an answer has no tokens.
     pub asked_tokens: u32,
     /// The connection it was sent on; none: it got none.
     pub connection: Option<ConnectionUse>,
@@ -55,6 +58,20 @@ pub struct Sample {
     pub coalesced_reads: u32,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+impl Sample {
+    /// When the first token of a streamed answer came.
+    pub fn first_token_us(&self) -> Option<Micros> {
+        let first = self.events.first().filter(|_| self.whole_us.is_none())?;
+        Some(first.at_us)
+    }
+
+    /// When the answer was there: its last token event, or its last byte where it was not
+    /// streamed.
+    pub fn answered_us(&self) -> Option<Micros> {
+        self.whole_us.or_else(|| Some(self.events.last()?.at_us))
+    }
 }
 
 /// One token event.

@@ -121,7 +121,12 @@ pub const COLUMNS: &[Column] = &[
         |r| r.first_answer_us,
         "First token event that is not reasoning.",
     ),
-    Column::whole("last_token_us", "us", |r| r.last_token_us, "Last token event."),
+    Column::whole(
+        "last_token_us",
+        "us",
+        |r| r.last_token_us,
+        "Last token event; of an answer that was not streamed, its last byte.",
+    ),
     Column::whole("end_us", "us", |r| Some(r.end_us), "When it was over, well or not."),
     Column::text(
         "outcome",

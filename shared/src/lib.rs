@@ -12,6 +12,7 @@ mod bounded;
 
 pub mod benchmark;
 mod call;
+mod extra;
 mod id;
 mod load;
 mod margins;
@@ -29,7 +30,8 @@ mod timestamp;
 
 pub use benchmark::Benchmark;
 pub use bounded::OutOfRange;
-pub use call::{Call, Endpoint};
+pub use call::{Call, Endpoint, UnknownEndpoint};
+pub use extra::{ExtraBody, ExtraHeaders, InvalidExtra};
 pub use id::{BenchmarkId, RunnerId};
 pub use load::{
     AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, InvalidStages, Load, MaxConcurrency,

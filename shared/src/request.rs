@@ -3,6 +3,7 @@
 //! All three meet the same gate here, so they cannot disagree about a limit. [`FIELDS`] is also
 //! what the published contract is written from.
 
+mod call;
 mod edit;
 mod fields;
 mod load;
@@ -108,6 +109,7 @@ impl NewBenchmark {
                 None
             }),
         };
+        let call = read.call();
         let max_tokens: MaxTokens = read.number("max_tokens", valid(128));
         let shortest_default = valid(20.min(max_tokens.get()));
         let min_tokens: MinTokens = read.number("min_tokens", shortest_default);
@@ -141,6 +143,7 @@ impl NewBenchmark {
             (Some(url), errors) if errors.is_empty() => Ok(Self {
                 spec: BenchmarkSpec {
                     url,
+                    call,
                     model: model.or_else(|| defaults.model.clone()),
                     load,
                     dataset: dataset.unwrap_or_else(|| defaults.dataset.clone()),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Load, Margins, ModelName, PromptSource, Slo, TargetUrl, TokenizerSource};
+use crate::{Call, Load, Margins, ModelName, PromptSource, Slo, TargetUrl, TokenizerSource};
 
 bounded! {
     /// Tokens that an answer may have at most.
@@ -35,6 +35,10 @@ bounded! {
 pub struct BenchmarkSpec {
     /// The server under test.
     pub url: TargetUrl,
+    /// How the target is asked.
+    #[serde(default, skip_serializing_if = "Call::is_plain")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "Call::is_plain"))]
+    pub call: Call,
     /// The model to ask for; none: the first that the target lists.
     pub model: Option<ModelName>,
     /// When requests are sent.

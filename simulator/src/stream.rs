@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     answer::{Answer, Fault},
-    dialect::{Frame, Usage},
+    frame::{Frame, Usage},
     stats::OpenAnswer,
     words::Words,
 };
@@ -108,7 +108,9 @@ impl AnswerStream {
         if let Some(connection) = &self.closes {
             connection.notify_one();
         }
-        self.frame.ending(self.finish_reason(), self.usage())
+        let text = self.words.run(self.answer.first_word, self.sent as usize);
+        let usage = self.usage();
+        self.frame.ending(text, self.answer.full_length, usage)
     }
 
     /// The whole answer at once, for a request that wants no stream.
@@ -118,11 +120,7 @@ impl AnswerStream {
         self.open.sent(u64::from(tokens));
         self.open.completed();
         let text = self.words.run(self.answer.first_word, tokens as usize);
-        self.frame.whole(text, self.finish_reason(), self.usage())
-    }
-
-    fn finish_reason(&self) -> &'static str {
-        if self.answer.full_length { "length" } else { "stop" }
+        self.frame.whole(text, self.answer.full_length, self.usage())
     }
 
     fn usage(&self) -> Option<Usage> {

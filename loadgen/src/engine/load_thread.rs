@@ -123,6 +123,7 @@ impl LoadThread {
             client: Arc::clone(&self.run.client),
             clock: Arc::clone(&self.clock),
             limits: self.run.limits,
+            form: self.run.form,
             keep_text: self.run.keep_text,
             max_tokens: self.run.max_tokens,
             live: Arc::clone(&self.live),

@@ -4,7 +4,7 @@ use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use shared::{
-    BenchmarkSpec, Call, Reason, ReasonCode,
+    BenchmarkSpec, Endpoint, Reason, ReasonCode,
     report::{Environment, TargetEnvironment},
 };
 use target::{
@@ -17,6 +17,7 @@ use target::{
 
 use super::{handicap::Handicap, machine};
 use crate::{
+    answer::Form,
     arrival::Schedule,
     exchange::Limits,
     prompt::{Hub, PromptError, Prompts, Tokenizer, TokenizerError},
@@ -116,6 +117,7 @@ pub(crate) struct Run {
     pub(crate) length: Length,
     pub(crate) prompts: Prompts,
     pub(crate) limits: Limits,
+    pub(crate) form: Form,
     pub(crate) seed: u64,
     pub(crate) max_tokens: u32,
     pub(crate) keep_text: bool,
@@ -142,11 +144,13 @@ pub async fn prepare(
     };
     let control =
         Control::new(&settings.egress, &spec.url, key.as_ref()).map_err(ProbeFailure::from)?;
+    let control = control.sending(spec.call.extra_headers.as_ref());
     let capabilities = probe(&control, &spec).await?;
     let scrape = if spec.scrape { Scrape::find(&control).await } else { None };
     let connect_timeout = Duration::from_secs_f64(spec.timeouts.connect_s.get());
     let client =
-        Client::new(&spec.url, key.as_ref(), settings.egress.clone(), connect_timeout).await?;
+        Client::new(&spec.url, &spec.call, key.as_ref(), settings.egress.clone(), connect_timeout)
+            .await?;
     let client = if spec.fresh_connections { client.with_fresh_connections() } else { client };
     let dns_ms = client.looked_up_in().map(|took| took.as_secs_f64() * 1e3);
 
@@ -154,12 +158,16 @@ pub async fn prepare(
     let load_threads = settings.load_threads.unwrap_or(spare).clamp(1, users);
     let run = Run {
         client: Arc::new(client),
-        request: RequestMould::new(&Call::default(), &spec.output, &spec.sampling, &capabilities),
+        request: RequestMould::new(&spec.call, &spec.output, &spec.sampling, &capabilities),
         length: (&spec.output).into(),
         prompts,
-        limits: Limits::from(&spec.timeouts),
+        limits: Limits::of(&spec.timeouts, spec.call.stream),
+        form: Form::from(&spec.call),
         seed: spec.seed.get(),
-        max_tokens: spec.output.max_tokens.get(),
+        max_tokens: match spec.call.endpoint {
+            Endpoint::Embeddings => 0,
+            _ => spec.output.max_tokens.get(),
+        },
         keep_text: tokenizer.is_some(),
         schedule: Schedule::of(&spec.load, spec.seed.get()),
     };

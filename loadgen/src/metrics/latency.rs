@@ -50,21 +50,21 @@ impl Latencies {
 
     fn record_completed(&mut self, settled: &Settled) {
         let sample = &settled.sample;
-        let (Some(sent), Some(first), Some(last)) =
-            (sample.sent_us, sample.events.first(), sample.events.last())
-        else {
-            return;
-        };
-        let (first, last) = (first.at_us, last.at_us);
+        let (Some(sent), Some(last)) = (sample.sent_us, sample.answered_us()) else { return };
         let e2e_us = last.saturating_sub(sent);
-        self.ttft.record_us(first.saturating_sub(sent));
         self.e2e.record_us(e2e_us);
+        self.e2e_from_intent.record_us(last.saturating_sub(sample.intended_us));
+        if settled.output_tokens > 0 {
+            self.output_token_rate.record_rate(settled.output_tokens, e2e_us);
+        }
         if let Some(written) = sample.written_us {
             self.send.record_us(written.saturating_sub(sent));
             if let Some(head) = sample.head_us {
                 self.wait.record_us(head.saturating_sub(written));
             }
         }
+        let Some(first) = sample.first_token_us() else { return };
+        self.ttft.record_us(first.saturating_sub(sent));
         if let Some(answer) = sample.first_answer_us {
             self.ttfa.record_us(answer.saturating_sub(sent));
         }
@@ -72,8 +72,6 @@ impl Latencies {
             self.ttfe.record_us(event.saturating_sub(sent));
         }
         self.ttft_from_intent.record_us(first.saturating_sub(sample.intended_us));
-        self.e2e_from_intent.record_us(last.saturating_sub(sample.intended_us));
-        self.output_token_rate.record_rate(settled.output_tokens, e2e_us);
         if sample.events.len() < 2 {
             return;
         }
@@ -112,7 +110,10 @@ impl Latencies {
             send_ms: self.send.distribution(),
             wait_ms: self.wait.distribution(),
             from_intent: FromIntent {
-                ttft_ms: with_failures(&self.ttft_from_intent, self.failed),
+                // Answers that are not streamed have no first token to be late with.
+                ttft_ms: (self.ttft.n() == self.e2e.n())
+                    .then(|| with_failures(&self.ttft_from_intent, self.failed))
+                    .flatten(),
                 e2e_ms: with_failures(&self.e2e_from_intent, self.failed),
             },
         }

@@ -35,6 +35,7 @@ pub(crate) fn sample(sent_ms: u64, events_ms: &[u64]) -> Sample {
         first_event_us: events.first().map(|event| event.at_us),
         first_answer_us: events.first().map(|event| event.at_us),
         end_us: last,
+        whole_us: None,
         token_reads: u32::try_from(events.len()).unwrap(),
         events,
         bare_choices_us: Vec::new(),
@@ -68,6 +69,14 @@ impl Sample {
         }
         let sum = tokens.iter().copied().map(u64::from).sum();
         self.counted(7, sum)
+    }
+
+    /// The same, not streamed: its one event is the whole answer.
+    pub(crate) fn whole(mut self) -> Self {
+        self.whole_us = self.events.last().map(|event| event.at_us);
+        self.first_event_us = None;
+        self.first_answer_us = None;
+        self
     }
 
     pub(super) fn due_at(mut self, intended_ms: u64) -> Self {

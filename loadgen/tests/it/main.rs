@@ -2,6 +2,7 @@
 
 mod bad_targets;
 mod connections;
+mod endpoints;
 mod open_loops;
 mod recorded;
 mod simulated;

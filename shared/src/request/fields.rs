@@ -2,9 +2,9 @@
 
 use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
 use crate::{
-    DurationS, GraceS, MarginS, MaxConcurrency, MaxRequests, MaxTokens, MinTokens, ModelName,
-    RequestRate, Seed, SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS, TimeoutS, TopP, Users,
-    Variation,
+    DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency, MaxRequests, MaxTokens,
+    MinTokens, ModelName, RequestRate, Seed, SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS,
+    TimeoutS, TopP, Users, Variation,
 };
 
 /// A field of a request for a benchmark.
@@ -44,6 +44,11 @@ pub enum Kind {
     },
     /// `true` or `false`.
     Flag,
+    /// A JSON object, or the text of one.
+    Object {
+        /// Most bytes of its JSON.
+        max_bytes: usize,
+    },
 }
 
 const fn field(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Field {
@@ -88,6 +93,30 @@ pub const FIELDS: &[Field] = &[
         Kind::Integer { min: DurationS::MIN as u64, max: DurationS::MAX as u64 },
         "LOCUST_DURATION, else 60",
         "Seconds in which requests are sent, counted from the first user's start.",
+    ),
+    field(
+        "endpoint",
+        Kind::Text { max_chars: 16 },
+        "chat",
+        "Which endpoint is asked: `chat` (/v1/chat/completions), `completions`, `responses` or `embeddings`.",
+    ),
+    field(
+        "stream",
+        Kind::Flag,
+        "true; false for embeddings",
+        "Whether answers are streamed. One that is not has no token times: E2E is to its last byte.",
+    ),
+    field(
+        "extra_body",
+        Kind::Object { max_bytes: ExtraBody::MAX_BYTES },
+        "none",
+        "Members merged into every request's body, last: over what else stands there; null leaves a member out.",
+    ),
+    field(
+        "extra_headers",
+        Kind::Object { max_bytes: ExtraHeaders::MAX_BYTES },
+        "none",
+        "Headers of every request to the target, names and texts. Shown with the benchmark: no place for secrets.",
     ),
     field(
         "model",
