@@ -22,6 +22,7 @@ use crate::{
     engine::Live,
     failure::RequestFailure,
     metrics::Lag,
+    prompt::Ask,
     sample::{ConnectionUse, Micros, Outcome, Sample},
 };
 
@@ -37,7 +38,6 @@ pub(crate) struct Exchanger {
     pub(crate) clock: Arc<Clock>,
     pub(crate) limits: Limits,
     pub(crate) keep_text: bool,
-    pub(crate) max_tokens: u32,
     pub(crate) live: Arc<Live>,
     pub(crate) reads: RefCell<ReadLag>,
 }
@@ -89,6 +89,7 @@ impl From<&Timeouts> for Limits {
 pub(crate) struct Attempt {
     intended_us: Micros,
     picked_up_us: Micros,
+    pub(crate) ask: Ask,
     pub(crate) sent_us: Option<Micros>,
     pub(crate) connection: Option<ConnectionUse>,
     pub(crate) last_read: u64,
@@ -96,26 +97,28 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// A request that was due at `intended_us` and is taken up now.
-    pub(crate) fn new(intended_us: Micros, exchanger: &Exchanger) -> Self {
+    /// A request that was due at `intended_us` and was taken up at `picked_up_us`.
+    pub(crate) fn new(
+        intended_us: Micros,
+        picked_up_us: Micros,
+        ask: Ask,
+        exchanger: &Exchanger,
+    ) -> Self {
+        let answer = Answer::new(ask.length.max_tokens, exchanger.keep_text);
         Self {
             intended_us,
-            picked_up_us: exchanger.now_us(),
+            picked_up_us,
+            ask,
             sent_us: None,
             connection: None,
             last_read: 0,
-            answer: Answer::new(exchanger.max_tokens, exchanger.keep_text),
+            answer,
         }
     }
 
     /// The request as it is handed to the metrics.
-    pub(crate) fn into_sample(
-        self,
-        prompt: String,
-        outcome: Outcome,
-        exchanger: &Exchanger,
-    ) -> Sample {
-        let Self { intended_us, picked_up_us, sent_us, connection, answer, .. } = self;
+    pub(crate) fn into_sample(self, outcome: Outcome, exchanger: &Exchanger) -> Sample {
+        let Self { intended_us, picked_up_us, ask, sent_us, connection, answer, .. } = self;
         let outcome = match outcome {
             Outcome::Failed(failure) => {
                 Outcome::Failed(failure.scrubbed(|words| exchanger.client.scrubbed(words)))
@@ -132,11 +135,11 @@ impl Attempt {
             events: answer.events,
             bare_choices_us: answer.bare_choices_us,
             text: answer.text,
-            prompt: if exchanger.keep_text { prompt } else { String::new() },
+            asked_tokens: ask.length.max_tokens,
+            ask: exchanger.keep_text.then_some(ask),
             usage: answer.usage,
             saw_reasoning: answer.saw_reasoning,
             finish_reason: answer.finish_reason,
-            asked_tokens: exchanger.max_tokens,
             connection,
             token_reads: answer.token_reads,
             coalesced_reads: answer.coalesced_reads,

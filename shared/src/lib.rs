@@ -13,6 +13,7 @@ mod bounded;
 pub mod benchmark;
 mod call;
 mod id;
+mod lengths;
 mod load;
 mod margins;
 mod problem;
@@ -24,6 +25,7 @@ mod runner;
 mod slo;
 mod spec;
 mod state;
+mod synthetic;
 mod target;
 mod timestamp;
 
@@ -31,6 +33,9 @@ pub use benchmark::Benchmark;
 pub use bounded::OutOfRange;
 pub use call::{Call, Endpoint};
 pub use id::{BenchmarkId, RunnerId};
+pub use lengths::{
+    Bell, BellShape, InvalidLengths, LengthMix, MOST_PROMPT_TOKENS, MixPart, TokenLength,
+};
 pub use load::{
     AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, InvalidStages, Load, MaxConcurrency,
     MaxRequests, OpenLimits, Poisson, Ramp, RequestRate, SpawnRate, Stage, StageDurationS,
@@ -48,5 +53,6 @@ pub use spec::{
     TopP,
 };
 pub use state::{Reason, ReasonCode, State};
+pub use synthetic::{PrefixCount, PrefixTokens, Prefixes, Synthetic};
 pub use target::{InvalidTarget, ModelName, TargetKey, TargetUrl};
 pub use timestamp::Timestamp;

@@ -60,7 +60,8 @@ macro_rules! openapi_as {
 }
 
 use crate::{
-    BenchmarkId, ModelName, PromptSource, RunnerId, TargetUrl, Timestamp, TokenizerSource,
+    BenchmarkId, LengthMix, ModelName, PromptSource, RunnerId, TargetUrl, Timestamp,
+    TokenizerSource,
 };
 
 openapi_as!(BenchmarkId, i64, |schema| {
@@ -84,4 +85,7 @@ openapi_as!(PromptSource, String, |schema| {
 });
 openapi_as!(TokenizerSource, String, |schema| {
     schema.max_length = Some(256);
+});
+openapi_as!(LengthMix, String, |schema| {
+    schema.description = Some("Parts as `share% prompt/answer`, in tokens; see `mix`.");
 });

@@ -123,7 +123,6 @@ impl LoadThread {
             clock: Arc::clone(&self.clock),
             limits: self.run.limits,
             keep_text: self.run.keep_text,
-            max_tokens: self.run.max_tokens,
             live: Arc::clone(&self.live),
             reads: RefCell::default(),
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use target::{client::Connection, request::Said};
+use target::client::Connection;
 use tokio_util::sync::CancellationToken;
 
 use super::prepare::Run;
@@ -39,10 +39,11 @@ impl Sender {
         kept: &mut Option<Connection>,
     ) -> Option<Over> {
         let Self { run, exchanger, .. } = self;
-        let mut attempt = Attempt::new(due_us, exchanger);
+        let picked_up_us = exchanger.now_us();
         exchanger.live.add_started();
-        let prompt = run.prompts.prompt(run.seed, user, nth);
-        let body = Bytes::from(run.request.body(Said::Text(&prompt), run.length));
+        let ask = run.prompts.ask(user, nth);
+        let body = Bytes::from(run.request.body(ask.said(), ask.length));
+        let mut attempt = Attempt::new(due_us, picked_up_us, ask, exchanger);
         let outcome = tokio::select! {
             biased;
             outcome = exchanger.exchange(&mut attempt, kept, body) => match outcome {
@@ -57,7 +58,7 @@ impl Sender {
             Outcome::Cancelled => exchanger.live.add_cancelled(),
         }
         let failed = matches!(outcome, Outcome::Failed(_));
-        let sample = attempt.into_sample(prompt, outcome, exchanger);
+        let sample = attempt.into_sample(outcome, exchanger);
         let end_us = sample.end_us;
         self.samples.send(sample).ok()?;
         Some(Over { end_us, failed })
