@@ -182,10 +182,10 @@ impl TokenLength {
         let shape = match (name.trim(), arguments.as_slice()) {
             ("uniform", [low, high]) => {
                 let (low, high) = (whole(low)?, whole(high)?);
-                return match low <= high {
-                    true => Ok(Self::Uniform { low, high }),
-                    false => Err(contradictory("its low bound first")),
-                };
+                if low > high {
+                    return Err(contradictory("its low bound first"));
+                }
+                return Ok(Self::Uniform { low, high });
             }
             ("normal", [_, _] | [_, _, _]) => BellShape::Normal,
             ("lognormal", [_, _] | [_, _, _]) => BellShape::LogNormal,
