@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     answer::Answer,
-    engine::Live,
+    engine::{Handicap, Live},
     failure::RequestFailure,
     metrics::Lag,
     prompt::Ask,
@@ -39,6 +39,7 @@ pub(crate) struct Exchanger {
     pub(crate) limits: Limits,
     pub(crate) keep_text: bool,
     pub(crate) live: Arc<Live>,
+    pub(crate) handicap: Handicap,
     pub(crate) reads: RefCell<ReadLag>,
 }
 
@@ -153,6 +154,12 @@ impl Exchanger {
         self.clock.now_ns() / 1_000
     }
 
+    /// Counts token events that have just come.
+    pub(crate) fn note_tokens(&self, events: usize) {
+        self.live.add_tokens(events);
+        self.handicap.work(events);
+    }
+
     /// Sends `body` and reads the answer into `attempt`. The connection is taken out of `kept`,
     /// and put back if it can serve again.
     ///
@@ -240,7 +247,7 @@ impl Exchanger {
                         self.reads.borrow_mut().note(&read);
                     }
                     attempt.answer.take(&bytes, read.number, read.arrived_ns / 1_000)?;
-                    self.live.add_tokens(attempt.answer.events.len() - events);
+                    self.note_tokens(attempt.answer.events.len() - events);
                     if attempt.answer.done {
                         patience.close_soon();
                     }

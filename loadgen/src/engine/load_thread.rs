@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Live, machine,
+    Handicap, Live, machine,
     open_loop::OpenLoop,
     prepare::{Driver, Run},
     readiness::{Readiness, Share},
@@ -70,6 +70,7 @@ pub(super) struct LoadThread {
     pub(super) index: u32,
     pub(super) threads: u32,
     pub(super) driver: Driver,
+    pub(super) handicap: Handicap,
     pub(super) load: Load,
     pub(super) run: Arc<Run>,
     pub(super) clock: Arc<Clock>,
@@ -124,6 +125,7 @@ impl LoadThread {
             limits: self.run.limits,
             keep_text: self.run.keep_text,
             live: Arc::clone(&self.live),
+            handicap: self.handicap,
             reads: RefCell::default(),
         }
     }

@@ -5,6 +5,7 @@
 //! [`Prepared::run`] may sit on any runtime: what happens there does not touch the measurement.
 
 mod analyst;
+mod handicap;
 mod live;
 mod load_thread;
 mod machine;
@@ -25,6 +26,7 @@ use target::client::Clock;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use self::handicap::Handicap;
 pub(crate) use self::live::Live;
 pub use self::machine::socket_capacity;
 pub use self::prepare::{Driver, PrepareError, Prepared, Settings, prepare};
@@ -89,6 +91,12 @@ impl Outcome {
 }
 
 impl Prepared {
+    /// The same with a handicap, for measuring the instrument itself.
+    #[must_use]
+    pub fn under(self, handicap: Handicap) -> Self {
+        Self { handicap, ..self }
+    }
+
     /// Drives the load to its end, or until it is stopped.
     ///
     /// # Panics
@@ -108,6 +116,10 @@ impl Prepared {
         let cut_off = CancellationToken::new();
         let (samples, incoming) = mpsc::channel();
         let crew = Crew::new(self.load_threads);
+        let clock = || {
+            let clock = Clock::starting_at(origin);
+            if self.handicap.user_stamps { clock.without_the_kernel() } else { clock }
+        };
         let threads: Vec<oneshot::Receiver<()>> = (0..self.load_threads)
             .map(|index| {
                 LoadThread {
@@ -116,7 +128,8 @@ impl Prepared {
                     driver: self.driver,
                     load: load.clone(),
                     run: Arc::clone(&self.run),
-                    clock: Arc::new(Clock::starting_at(origin)),
+                    clock: Arc::new(clock()),
+                    handicap: self.handicap,
                     origin: origin.into(),
                     live: Arc::clone(&live),
                     room: Arc::clone(&room),

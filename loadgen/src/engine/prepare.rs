@@ -14,7 +14,7 @@ use target::{
     request::RequestMould,
 };
 
-use super::machine;
+use super::{handicap::Handicap, machine};
 use crate::{
     arrival::Schedule,
     exchange::Limits,
@@ -101,6 +101,7 @@ pub struct Prepared {
     pub(crate) environment: Environment,
     pub(crate) load_threads: u32,
     pub(crate) driver: Driver,
+    pub(crate) handicap: Handicap,
 }
 
 /// What all load threads of a run share.
@@ -152,8 +153,15 @@ pub async fn prepare(
         schedule: Schedule::of(&spec.load, spec.seed.get()),
     };
     let environment = environment(&spec, capabilities, &settings.runner, load_threads);
-    let driver = settings.driver;
-    Ok(Prepared { spec, run: Arc::new(run), tokenizer, environment, load_threads, driver })
+    Ok(Prepared {
+        spec,
+        run: Arc::new(run),
+        tokenizer,
+        environment,
+        load_threads,
+        driver: settings.driver,
+        handicap: Handicap::default(),
+    })
 }
 
 impl Prepared {

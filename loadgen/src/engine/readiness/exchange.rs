@@ -281,7 +281,7 @@ impl Exchange {
                 Part::Body(bytes) => {
                     let events = self.attempt.answer.events.len();
                     self.attempt.answer.take(bytes, read, self.last_byte_us)?;
-                    ex.live.add_tokens(self.attempt.answer.events.len() - events);
+                    ex.note_tokens(self.attempt.answer.events.len() - events);
                     if self.attempt.answer.done && self.closing_at_us.is_none() {
                         self.closing_at_us = Some(ex.now_us() + us(CLOSING_TIME));
                     }

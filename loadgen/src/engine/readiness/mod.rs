@@ -104,9 +104,9 @@ impl Readiness {
                 break;
             }
             let now_us = self.exchanger.now_us();
-            let next_us = turn.next_us();
+            let next_us = watch.next_us.min(turn.next_us());
             turn.alarm.set(next_us, now_us)?;
-            let wait_us = watch.next_us.min(next_us).saturating_sub(now_us);
+            let wait_us = next_us.saturating_sub(now_us);
             if let Err(error) = turn.poll.poll(&mut events, Some(Duration::from_micros(wait_us)))
                 && error.kind() != io::ErrorKind::Interrupted
             {
