@@ -59,6 +59,7 @@ mod tests {
         (0..n).map(|nth| draw(&mix, &mut Draws::of_request(Purpose::Choice, 7, 0, nth))).collect()
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "a count of some thousands")]
     fn mean_and_deviation(tokens: &[f64]) -> (f64, f64) {
         let n = tokens.len() as f64;
         let mean = tokens.iter().sum::<f64>() / n;

@@ -66,6 +66,7 @@ impl Words {
     }
 
     /// Appends `tokens` words as `draws` has them.
+    #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits are looked at")]
     pub(crate) fn write(&self, text: &mut String, draws: &mut Draws, tokens: u32) {
         let (mut bits, mut left) = (0, 0);
         for _ in 0..tokens {

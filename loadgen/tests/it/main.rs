@@ -2,6 +2,7 @@
 
 mod bad_targets;
 mod open_loops;
+mod prompts;
 mod simulated;
 mod stamps;
 
