@@ -22,6 +22,7 @@ use crate::{
     engine::{Handicap, Live},
     failure::RequestFailure,
     metrics::Lag,
+    prompt::{Ask, Prompts},
     sample::{ConnectionUse, Micros, Outcome, Sample},
 };
 
@@ -39,7 +40,6 @@ pub(crate) struct Exchanger {
     /// What answers look like.
     pub(crate) form: Form,
     pub(crate) keep_text: bool,
-    pub(crate) max_tokens: u32,
     pub(crate) live: Arc<Live>,
     pub(crate) handicap: Handicap,
     pub(crate) reads: RefCell<ReadLag>,
@@ -142,6 +142,7 @@ pub(crate) struct Attempt {
     picked_up_us: Micros,
     user: u32,
     nth: u64,
+    pub(crate) ask: Ask,
     pub(crate) sent_us: Option<Micros>,
     pub(crate) written_us: Option<Micros>,
     pub(crate) head_us: Option<Micros>,
@@ -152,33 +153,38 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// User `user`'s request `nth`, that was due at `intended_us` and is taken up now.
-    pub(crate) fn new((user, nth): (u32, u64), intended_us: Micros, exchanger: &Exchanger) -> Self {
+    pub(crate) fn new(
+        (user, nth): (u32, u64),
+        intended_us: Micros,
+        prompts: &Prompts,
+        exchanger: &Exchanger,
+    ) -> Self {
+        let picked_up_us = exchanger.now_us();
+        let ask = prompts.ask(user, nth);
+        let answer = Answer::new(exchanger.form, ask.length.max_tokens, exchanger.keep_text);
         Self {
             intended_us,
-            picked_up_us: exchanger.now_us(),
+            picked_up_us,
             user,
             nth,
+            ask,
             sent_us: None,
             written_us: None,
             head_us: None,
             connection: None,
             last_read: 0,
-            answer: Answer::new(exchanger.form, exchanger.max_tokens, exchanger.keep_text),
+            answer,
         }
     }
 
     /// The request as it is handed to the metrics.
-    pub(crate) fn into_sample(
-        self,
-        prompt: String,
-        outcome: Outcome,
-        exchanger: &Exchanger,
-    ) -> Sample {
+    pub(crate) fn into_sample(self, outcome: Outcome, exchanger: &Exchanger) -> Sample {
         let Self {
             intended_us,
             picked_up_us,
             user,
             nth,
+            ask,
             sent_us,
             written_us,
             head_us,
@@ -207,11 +213,11 @@ impl Attempt {
             events: answer.events,
             bare_choices_us: answer.bare_choices_us,
             text: answer.text,
-            prompt: if exchanger.keep_text { prompt } else { String::new() },
+            asked_tokens: ask.length.max_tokens,
+            ask: exchanger.keep_text.then_some(ask),
             usage: answer.usage,
             saw_reasoning: answer.saw_reasoning,
             finish_reason: answer.finish_reason,
-            asked_tokens: exchanger.max_tokens,
             connection,
             token_reads: answer.token_reads,
             coalesced_reads: answer.coalesced_reads,

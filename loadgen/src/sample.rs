@@ -2,7 +2,7 @@
 
 use target::chunk::Usage;
 
-use crate::failure::RequestFailure;
+use crate::{failure::RequestFailure, prompt::Ask};
 
 /// Microseconds since the run's origin, the first user's start.
 pub type Micros = u64;
@@ -40,8 +40,8 @@ pub struct Sample {
     pub bare_choices_us: Vec<Micros>,
     /// The answer's text, reasoning included; empty unless a tokenizer will read it.
     pub text: String,
-    /// The prompt as sent; empty unless a tokenizer will read it.
-    pub prompt: String,
+    /// What was asked; none unless a tokenizer will read it.
+    pub ask: Option<Ask>,
     /// What the server counted.
     pub usage: Option<Usage>,
     /// Whether any token event was reasoning.

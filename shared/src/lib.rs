@@ -14,6 +14,7 @@ pub mod benchmark;
 mod call;
 mod extra;
 mod id;
+mod lengths;
 mod load;
 mod margins;
 mod problem;
@@ -25,6 +26,7 @@ mod runner;
 mod slo;
 mod spec;
 mod state;
+mod synthetic;
 mod target;
 mod timestamp;
 
@@ -33,6 +35,9 @@ pub use bounded::OutOfRange;
 pub use call::{Call, Endpoint, UnknownEndpoint};
 pub use extra::{ExtraBody, ExtraHeaders, InvalidExtra};
 pub use id::{BenchmarkId, RunnerId};
+pub use lengths::{
+    Bell, BellShape, InvalidLengths, LengthMix, MOST_PROMPT_TOKENS, MixPart, TokenLength,
+};
 pub use load::{
     AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, InvalidStages, Load, MaxConcurrency,
     MaxRequests, OpenLimits, Poisson, Ramp, RequestRate, SpawnRate, Stage, StageDurationS,
@@ -50,5 +55,6 @@ pub use spec::{
     TopP,
 };
 pub use state::{Reason, ReasonCode, State};
+pub use synthetic::{PrefixCount, PrefixTokens, Prefixes, Synthetic};
 pub use target::{InvalidTarget, ModelName, TargetKey, TargetUrl};
 pub use timestamp::Timestamp;

@@ -60,8 +60,8 @@ macro_rules! openapi_as {
 }
 
 use crate::{
-    BenchmarkId, ExtraBody, ExtraHeaders, ModelName, PromptSource, RunnerId, TargetUrl, Timestamp,
-    TokenizerSource,
+    BenchmarkId, ExtraBody, ExtraHeaders, LengthMix, ModelName, PromptSource, RunnerId, TargetUrl,
+    Timestamp, TokenizerSource,
 };
 
 openapi_as!(BenchmarkId, i64, |schema| {
@@ -93,4 +93,7 @@ openapi_as!(PromptSource, String, |schema| {
 });
 openapi_as!(TokenizerSource, String, |schema| {
     schema.max_length = Some(256);
+});
+openapi_as!(LengthMix, String, |schema| {
+    schema.description = Some("Parts as `share% prompt/answer`, in tokens; see `mix`.");
 });

@@ -4,6 +4,7 @@
 //! what the published contract is written from.
 
 mod call;
+mod dataset;
 mod edit;
 mod fields;
 mod load;
@@ -116,8 +117,9 @@ impl NewBenchmark {
         read.ordered("min_tokens", &min_tokens.get(), "max_tokens", &max_tokens.get());
         let load = load::read(&mut read, defaults);
         let model = read.text_within("model", ModelName::MAX_CHARS).map(ModelName);
-        let tokenizer = read.parsed("tokenizer");
-        let dataset = read.parsed("dataset");
+        let tokenizer = read.parsed("tokenizer").or_else(|| defaults.tokenizer.clone());
+        let dataset = read.dataset(defaults);
+        let synthetic = read.synthetic(&dataset, tokenizer.as_ref());
         let output = Output { max_tokens, min_tokens, ignore_eos: read.flag("ignore_eos", false) };
         let sampling = Sampling {
             temperature: read.number("temperature", valid(0.9)),
@@ -146,8 +148,9 @@ impl NewBenchmark {
                     call,
                     model: model.or_else(|| defaults.model.clone()),
                     load,
-                    dataset: dataset.unwrap_or_else(|| defaults.dataset.clone()),
-                    tokenizer: tokenizer.or_else(|| defaults.tokenizer.clone()),
+                    dataset,
+                    synthetic,
+                    tokenizer,
                     output,
                     sampling,
                     timeouts,

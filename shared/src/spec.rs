@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Call, Load, Margins, ModelName, PromptSource, Slo, TargetUrl, TokenizerSource};
+use crate::{
+    Call, Load, Margins, ModelName, PromptSource, Slo, Synthetic, TargetUrl, TokenizerSource,
+};
 
 bounded! {
     /// Tokens that an answer may have at most.
@@ -45,6 +47,10 @@ pub struct BenchmarkSpec {
     pub load: Load,
     /// Where prompts come from.
     pub dataset: PromptSource,
+    /// How prompts are made up; there where `dataset` is `synthetic`, and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", oai(skip_serializing_if_is_none))]
+    pub synthetic: Option<Synthetic>,
     /// What counts tokens beside the server; none: the server alone.
     pub tokenizer: Option<TokenizerSource>,
     /// How long answers are.

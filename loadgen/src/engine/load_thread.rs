@@ -125,7 +125,6 @@ impl LoadThread {
             limits: self.run.limits,
             form: self.run.form,
             keep_text: self.run.keep_text,
-            max_tokens: self.run.max_tokens,
             live: Arc::clone(&self.live),
             handicap: self.handicap,
             reads: RefCell::default(),

@@ -4,14 +4,14 @@ use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use shared::{
-    BenchmarkSpec, Endpoint, Reason, ReasonCode,
+    BenchmarkSpec, Reason, ReasonCode,
     report::{Environment, TargetEnvironment},
 };
 use target::{
     Control, Egress, ResolveFailure,
     client::{Client, ClientError},
     probe::{Capabilities, ProbeFailure, probe},
-    request::{Length, RequestMould},
+    request::RequestMould,
     scrape::Scrape,
 };
 
@@ -114,12 +114,10 @@ pub struct Prepared {
 pub(crate) struct Run {
     pub(crate) client: Arc<Client>,
     pub(crate) request: RequestMould,
-    pub(crate) length: Length,
     pub(crate) prompts: Prompts,
     pub(crate) limits: Limits,
     pub(crate) form: Form,
     pub(crate) seed: u64,
-    pub(crate) max_tokens: u32,
     pub(crate) keep_text: bool,
     /// When requests are due; none: answers decide.
     pub(crate) schedule: Option<Schedule>,
@@ -137,11 +135,12 @@ pub async fn prepare(
     if u64::from(users) > capacity {
         return Err(PrepareError::TooManyUsers { users, capacity });
     }
-    let prompts = Prompts::load(&spec.dataset, &settings.data_dir, &settings.hub).await?;
+    let (data_dir, hub) = (&settings.data_dir, &settings.hub);
     let tokenizer = match &spec.tokenizer {
-        Some(source) => Some(Tokenizer::load(source, &settings.data_dir, &settings.hub).await?),
+        Some(source) => Some(Tokenizer::load(source, data_dir, hub).await?),
         None => None,
     };
+    let prompts = Prompts::load(&spec, tokenizer.as_ref(), data_dir, hub).await?;
     let control =
         Control::new(&settings.egress, &spec.url, key.as_ref()).map_err(ProbeFailure::from)?;
     let control = control.sending(spec.call.extra_headers.as_ref());
@@ -159,15 +158,10 @@ pub async fn prepare(
     let run = Run {
         client: Arc::new(client),
         request: RequestMould::new(&spec.call, &spec.output, &spec.sampling, &capabilities),
-        length: (&spec.output).into(),
         prompts,
         limits: Limits::of(&spec.timeouts, spec.call.stream),
         form: Form::from(&spec.call),
         seed: spec.seed.get(),
-        max_tokens: match spec.call.endpoint {
-            Endpoint::Embeddings => 0,
-            _ => spec.output.max_tokens.get(),
-        },
         keep_text: tokenizer.is_some(),
         schedule: Schedule::of(&spec.load, spec.seed.get()),
     };

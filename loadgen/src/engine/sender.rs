@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use target::{client::Connection, request::Said};
+use target::client::Connection;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -59,10 +59,9 @@ impl Sender {
         kept: &mut Option<Connection>,
     ) -> Option<Over> {
         let Self { run, exchanger, .. } = self;
-        let mut attempt = Attempt::new((user, nth), due_us, exchanger);
         exchanger.live.add_started();
-        let prompt = run.prompts.prompt(run.seed, user, nth);
-        let body = Bytes::from(run.request.body(Said::Text(&prompt), run.length));
+        let mut attempt = Attempt::new((user, nth), due_us, &run.prompts, exchanger);
+        let body = Bytes::from(run.request.body(attempt.ask.said(), attempt.ask.length));
         let outcome = tokio::select! {
             biased;
             outcome = exchanger.exchange(&mut attempt, kept, body) => match outcome {
@@ -77,7 +76,7 @@ impl Sender {
             Outcome::Cancelled => exchanger.live.add_cancelled(),
         }
         let failed = matches!(outcome, Outcome::Failed(_));
-        let sample = attempt.into_sample(prompt, outcome, exchanger);
+        let sample = attempt.into_sample(outcome, exchanger);
         let end_us = sample.end_us;
         self.samples.send(sample).ok()?;
         Some(Over { end_us, failed })

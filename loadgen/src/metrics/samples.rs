@@ -40,7 +40,7 @@ pub(crate) fn sample(sent_ms: u64, events_ms: &[u64]) -> Sample {
         events,
         bare_choices_us: Vec::new(),
         text: String::new(),
-        prompt: String::new(),
+        ask: None,
         usage: None,
         saw_reasoning: false,
         finish_reason: Some("stop".to_owned()),

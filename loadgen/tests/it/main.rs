@@ -4,6 +4,7 @@ mod bad_targets;
 mod connections;
 mod endpoints;
 mod open_loops;
+mod prompts;
 mod recorded;
 mod simulated;
 mod stamps;

@@ -3,8 +3,8 @@
 use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
 use crate::{
     DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency, MaxRequests, MaxTokens,
-    MinTokens, ModelName, RequestRate, Seed, SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS,
-    TimeoutS, TopP, Users, Variation,
+    MinTokens, ModelName, PrefixCount, PrefixTokens, RequestRate, Seed, SloMs, SpawnRate,
+    TargetUrl, Temperature, ThinkTimeS, TimeoutS, TopP, Users, Variation,
 };
 
 /// A field of a request for a benchmark.
@@ -134,7 +134,37 @@ pub const FIELDS: &[Field] = &[
         "dataset",
         Kind::Text { max_chars: 256 },
         "LOCUST_DATASET, else embedded",
-        "`embedded`, a .jsonl file below DATA_DIR, or the id of a Hugging Face dataset.",
+        "`embedded`, `synthetic`, a .jsonl file below DATA_DIR, or the id of a Hugging Face dataset.",
+    ),
+    field(
+        "prompt_tokens",
+        Kind::Text { max_chars: 64 },
+        "none; it or mix is required for synthetic",
+        "Tokens of a synthetic prompt by the tokenizer, without the chat template: a number, uniform(low,high), normal(mean,deviation) or lognormal(mean,deviation), the last two also with bounds as in normal(512,128,64..2048).",
+    ),
+    field(
+        "output_tokens",
+        Kind::Text { max_chars: 64 },
+        "max_tokens",
+        "Most tokens of a synthetic prompt's answer, written as prompt_tokens is; with ignore_eos exactly so many.",
+    ),
+    field(
+        "mix",
+        Kind::Text { max_chars: 1_024 },
+        "none",
+        "In place of prompt_tokens and output_tokens, up to 20 parts of the requests, each with its share and both lengths: `70% 300/200, 30% 6000/400`.",
+    ),
+    field(
+        "prefix_tokens",
+        Kind::Integer { min: PrefixTokens::MIN as u64, max: PrefixTokens::MAX as u64 },
+        "none: no two synthetic prompts begin alike",
+        "Tokens that synthetic prompts begin with in common; part of prompt_tokens.",
+    ),
+    field(
+        "prefix_count",
+        Kind::Integer { min: PrefixCount::MIN as u64, max: PrefixCount::MAX as u64 },
+        "1",
+        "Different beginnings of prefix_tokens; each prompt has one of them, drawn evenly.",
     ),
     field("notes", Kind::Text { max_chars: MAX_NOTES_CHARS }, "none", "Anything to remember."),
     field("favorite", Kind::Flag, "false", "A mark to find it by."),

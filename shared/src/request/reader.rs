@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::{FIELDS, Fields, MAX_API_KEY_CHARS};
 use crate::{
     DurationS, FieldError, GraceS, MarginS, MaxConcurrency, MaxRequests, MaxTokens, MinTokens,
-    OutOfRange, RequestRate, Seed, SloMs, SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP,
-    Users, Variation,
+    OutOfRange, PrefixCount, PrefixTokens, RequestRate, Seed, SloMs, SpawnRate, Temperature,
+    ThinkTimeS, TimeoutS, TopP, Users, Variation,
 };
 
 /// Reads fields one by one and collects what is wrong with them.
@@ -264,5 +264,7 @@ bounds!(
     TimeoutS(f64),
     Seed(u64),
     SloMs(f64),
-    MarginS(u32)
+    MarginS(u32),
+    PrefixTokens(u32),
+    PrefixCount(u32)
 );

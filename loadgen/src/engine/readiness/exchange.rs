@@ -30,7 +30,6 @@ pub(super) enum Standing {
 /// A request on its way.
 pub(super) struct Exchange {
     pub(super) attempt: Attempt,
-    pub(super) prompt: String,
     body: Vec<u8>,
     token: Token,
     /// None only while it is handed on.
@@ -59,7 +58,6 @@ impl Exchange {
     /// A request over `kept`, or over a connection that [`Exchange::begin`] opens.
     pub(super) fn new(
         attempt: Attempt,
-        prompt: String,
         body: Vec<u8>,
         token: Token,
         kept: Option<Wire>,
@@ -67,7 +65,6 @@ impl Exchange {
     ) -> Self {
         Self {
             attempt,
-            prompt,
             body,
             token,
             wire: kept,
