@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -20,6 +21,9 @@ use crate::{
     stats::OpenAnswer,
     words::Words,
 };
+
+/// A wait within which the connection writes what it has been given.
+const FLUSHED_AFTER: Duration = Duration::from_millis(1);
 
 /// A streamed answer, as the body of a response.
 #[derive(Debug)]
@@ -89,8 +93,13 @@ impl AnswerStream {
         let half_way = self.sent >= self.answer.tokens.div_ceil(2);
         self.step = match self.answer.fault.take_if(|_| half_way) {
             Some(fault) => {
-                // When the next token would be due: what was sent is on the wire by then.
+                // When the next token would be due, but never at once: what was sent must be on the
+                // wire by then, also where this stream is late.
                 self.schedule();
+                let soon = Instant::now() + FLUSHED_AFTER;
+                if self.timer.deadline() < soon {
+                    self.timer.as_mut().reset(soon);
+                }
                 Step::Fault(fault)
             }
             None => self.after_tokens(),
