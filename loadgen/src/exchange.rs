@@ -93,6 +93,8 @@ pub(crate) struct Attempt {
     pub(crate) connection: Option<ConnectionUse>,
     pub(crate) last_read: u64,
     pub(crate) answer: Answer,
+    /// Whether it is told that it no longer waits for its first token.
+    begun: bool,
 }
 
 impl Attempt {
@@ -105,16 +107,33 @@ impl Attempt {
             connection: None,
             last_read: 0,
             answer: Answer::new(exchanger.max_tokens, exchanger.keep_text),
+            begun: false,
+        }
+    }
+
+    /// Tells of the token events that came after the first `before`.
+    pub(crate) fn tell(&mut self, before: usize, live: &Live) {
+        let events = self.answer.events.len();
+        live.add_tokens(events - before);
+        if events > 0 {
+            self.tell_begun(live);
+        }
+    }
+
+    fn tell_begun(&mut self, live: &Live) {
+        if !std::mem::replace(&mut self.begun, true) {
+            live.add_begun();
         }
     }
 
     /// The request as it is handed to the metrics.
     pub(crate) fn into_sample(
-        self,
+        mut self,
         prompt: String,
         outcome: Outcome,
         exchanger: &Exchanger,
     ) -> Sample {
+        self.tell_begun(&exchanger.live);
         let Self { intended_us, picked_up_us, sent_us, connection, answer, .. } = self;
         let outcome = match outcome {
             Outcome::Failed(failure) => {
@@ -237,7 +256,7 @@ impl Exchanger {
                         self.reads.borrow_mut().note(&read);
                     }
                     attempt.answer.take(&bytes, read.number, read.arrived_ns / 1_000)?;
-                    self.live.add_tokens(attempt.answer.events.len() - events);
+                    attempt.tell(events, &self.live);
                     if attempt.answer.done {
                         patience.close_soon();
                     }

@@ -23,6 +23,7 @@ mod runner;
 mod slo;
 mod spec;
 mod state;
+mod stops;
 mod target;
 mod timestamp;
 
@@ -31,8 +32,9 @@ pub use bounded::OutOfRange;
 pub use id::{BenchmarkId, RunnerId};
 pub use load::{
     AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, InvalidStages, Load, MaxConcurrency,
-    MaxRequests, OpenLimits, Poisson, Ramp, RequestRate, SpawnRate, Stage, StageDurationS,
-    StageShape, StageTarget, Staged, Stages, StagesOf, ThinkTimeS, Users, Variation,
+    MaxRequests, OpenLimits, Poisson, Ramp, RequestRate, RequestsPerUser, SpawnRate, Stage,
+    StageDurationS, StageShape, StageTarget, Staged, Stages, StagesOf, ThinkTimeS, Users,
+    Variation,
 };
 pub use margins::{MarginS, Margins};
 pub use problem::{FieldError, Problem};
@@ -46,5 +48,6 @@ pub use spec::{
     TopP,
 };
 pub use state::{Reason, ReasonCode, State};
+pub use stops::{MaxErrorRate, Stops};
 pub use target::{InvalidTarget, ModelName, TargetKey, TargetUrl};
 pub use timestamp::Timestamp;

@@ -5,6 +5,7 @@
 mod aliases;
 mod early_stopping;
 mod goodput;
+mod stopped;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ pub use self::{
     aliases::Aliases,
     early_stopping::{EarlyStopping, SampleSize},
     goodput::Goodput,
+    stopped::{Stopped, StoppedBy},
 };
 use crate::Timestamp;
 
@@ -52,6 +54,9 @@ pub struct Report {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", oai(default))]
     pub aliases: Aliases,
+    /// What ended it before its time; none: nothing did.
+    #[serde(default)]
+    pub stopped: Option<Stopped>,
 }
 
 /// The stretch of time the figures are of.

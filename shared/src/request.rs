@@ -133,6 +133,7 @@ impl NewBenchmark {
         let api_key = read.api_key();
         let slo = read.slo();
         let margins = read.margins(load.duration());
+        let stops = read.stops();
 
         match (url, read.errors) {
             (Some(url), errors) if errors.is_empty() => Ok(Self {
@@ -148,6 +149,7 @@ impl NewBenchmark {
                     seed,
                     slo,
                     margins,
+                    stops,
                 },
                 notes,
                 favorite,

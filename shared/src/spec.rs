@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Load, Margins, ModelName, PromptSource, Slo, TargetUrl, TokenizerSource};
+use crate::{Load, Margins, ModelName, PromptSource, Slo, Stops, TargetUrl, TokenizerSource};
 
 bounded! {
     /// Tokens that an answer may have at most.
@@ -58,6 +58,10 @@ pub struct BenchmarkSpec {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", oai(default))]
     pub margins: Margins,
+    /// What ends it before its time; none: nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", oai(skip_serializing_if_is_none))]
+    pub stops: Option<Stops>,
 }
 
 /// How long answers are.

@@ -18,6 +18,8 @@ pub(super) struct User {
     /// Stretches of time in which it may send, from the origin, in order.
     pub(super) spells: Vec<(Micros, Micros)>,
     pub(super) think: ThinkTime,
+    /// Requests after which it sends no more; none: any number.
+    pub(super) requests: Option<u64>,
     pub(super) origin: Instant,
     pub(super) sender: Rc<Sender>,
     pub(super) budget: Arc<Budget>,
@@ -32,6 +34,9 @@ impl User {
         for (from_us, to_us) in &self.spells {
             due_us = due_us.max(*from_us);
             while due_us < *to_us {
+                if self.requests == Some(nth) {
+                    return;
+                }
                 if !self.wait_until(due_us).await {
                     return;
                 }

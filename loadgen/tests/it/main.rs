@@ -1,6 +1,7 @@
 //! The instrument against servers whose truth is known.
 
 mod bad_targets;
+mod ends;
 mod open_loops;
 mod simulated;
 mod stamps;

@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::{FIELDS, Fields, MAX_API_KEY_CHARS};
 use crate::{
-    DurationS, FieldError, GraceS, MarginS, MaxConcurrency, MaxRequests, MaxTokens, MinTokens,
-    OutOfRange, RequestRate, Seed, SloMs, SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP,
-    Users, Variation,
+    DurationS, FieldError, GraceS, MarginS, MaxConcurrency, MaxErrorRate, MaxRequests, MaxTokens,
+    MinTokens, OutOfRange, RequestRate, RequestsPerUser, Seed, SloMs, SpawnRate, Temperature,
+    ThinkTimeS, TimeoutS, TopP, Users, Variation,
 };
 
 /// Reads fields one by one and collects what is wrong with them.
@@ -232,6 +232,7 @@ bounds!(
     Variation(f64),
     MaxConcurrency(u32),
     MaxRequests(u32),
+    RequestsPerUser(u32),
     DurationS(u32),
     ThinkTimeS(f64),
     GraceS(f64),
@@ -242,5 +243,6 @@ bounds!(
     TimeoutS(f64),
     Seed(u64),
     SloMs(f64),
-    MarginS(u32)
+    MarginS(u32),
+    MaxErrorRate(f64)
 );
