@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     answer::Answer,
-    engine::Live,
+    engine::{Handicap, Live},
     failure::RequestFailure,
     metrics::Lag,
     sample::{ConnectionUse, Micros, Outcome, Sample},
@@ -39,6 +39,7 @@ pub(crate) struct Exchanger {
     pub(crate) keep_text: bool,
     pub(crate) max_tokens: u32,
     pub(crate) live: Arc<Live>,
+    pub(crate) handicap: Handicap,
     pub(crate) reads: RefCell<ReadLag>,
 }
 
@@ -112,11 +113,11 @@ impl Attempt {
     }
 
     /// Tells of the token events that came after the first `before`.
-    pub(crate) fn tell(&mut self, before: usize, live: &Live) {
+    pub(crate) fn tell(&mut self, before: usize, exchanger: &Exchanger) {
         let events = self.answer.events.len();
-        live.add_tokens(events - before);
+        exchanger.note_tokens(events - before);
         if events > 0 {
-            self.tell_begun(live);
+            self.tell_begun(&exchanger.live);
         }
     }
 
@@ -167,6 +168,12 @@ impl Attempt {
 impl Exchanger {
     pub(crate) fn now_us(&self) -> Micros {
         self.clock.now_ns() / 1_000
+    }
+
+    /// Counts token events that have just come.
+    pub(crate) fn note_tokens(&self, events: usize) {
+        self.live.add_tokens(events);
+        self.handicap.work(events);
     }
 
     /// Sends `body` and reads the answer into `attempt`. The connection is taken out of `kept`,
@@ -256,7 +263,7 @@ impl Exchanger {
                         self.reads.borrow_mut().note(&read);
                     }
                     attempt.answer.take(&bytes, read.number, read.arrived_ns / 1_000)?;
-                    attempt.tell(events, &self.live);
+                    attempt.tell(events, self);
                     if attempt.answer.done {
                         patience.close_soon();
                     }

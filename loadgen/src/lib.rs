@@ -14,6 +14,7 @@ mod prompt;
 mod sample;
 
 pub use engine::{
-    Control, Driver, Outcome, PrepareError, Prepared, Settings, Snapshot, prepare, socket_capacity,
+    Control, Driver, Handicap, Outcome, PrepareError, Prepared, Settings, Snapshot, prepare,
+    socket_capacity,
 };
 pub use prompt::{Hub, InvalidHub};

@@ -11,6 +11,7 @@ mod openapi;
 mod bounded;
 
 pub mod benchmark;
+mod call;
 mod id;
 mod load;
 mod margins;
@@ -29,6 +30,7 @@ mod timestamp;
 
 pub use benchmark::Benchmark;
 pub use bounded::OutOfRange;
+pub use call::{Call, Endpoint};
 pub use id::{BenchmarkId, RunnerId};
 pub use load::{
     AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, InvalidStages, Load, MaxConcurrency,

@@ -10,9 +10,13 @@ mod taste;
 use std::time::Duration;
 
 use reqwest::Method;
-use shared::{BenchmarkSpec, MaxTokens, MinTokens, ModelName, Output, ReasonCode};
+use shared::{BenchmarkSpec, Call, MaxTokens, MinTokens, ModelName, Output, ReasonCode};
 
-use crate::{Control, TargetError, control::Model, request::ChatRequest};
+use crate::{
+    Control, TargetError,
+    control::Model,
+    request::{RequestMould, Said},
+};
 pub use failure::ProbeFailure;
 use taste::Taste;
 
@@ -200,8 +204,9 @@ impl Ask<'_> {
             min_tokens: MinTokens::try_from(fewest).expect("lower than max_tokens"),
             ignore_eos: fields.ignore_eos,
         };
-        let request = ChatRequest::new(&output, &self.spec.sampling, &fields.of(found.clone()));
-        let body = request.body("Count from one to ten.");
+        let can = fields.of(found.clone());
+        let mould = RequestMould::new(&Call::default(), &output, &self.spec.sampling, &can);
+        let body = mould.body(Said::Text("Count from one to ten."), (&output).into());
         let tasting = async {
             let path = "chat/completions";
             let response = self.control.send(Method::POST, path, Some(body), self.limit).await?;

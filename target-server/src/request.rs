@@ -1,30 +1,48 @@
 //! The JSON we send.
 //!
 //! A load sends the same request ten thousand times with another prompt in it, so everything
-//! around the prompt is serialized once.
+//! around what is said and how long its answer may be is serialized once.
+
+mod said;
 
 use serde::Serialize;
-use shared::{Output, Sampling};
+use shared::{Call, Endpoint, Output, Sampling};
 
+use self::said::Written;
+pub use self::said::{Length, Message, Part, Role, Said};
 use crate::probe::Capabilities;
 
-/// A streaming chat completion, but for its prompt.
+/// A run's requests, but for what each of them says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChatRequest {
-    /// Up to the prompt.
+pub struct RequestMould {
+    endpoint: Endpoint,
+    /// Up to what is said.
     prefix: Vec<u8>,
-    /// From behind the prompt.
+    /// From behind what is said and the lengths.
     suffix: Vec<u8>,
+    fewest: Fewest,
 }
 
+/// Which fewest tokens a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fewest {
+    /// None: the target does not take `min_tokens`.
+    Unsaid,
+    /// The request's own.
+    Own,
+    /// As many as at most: `min_tokens` says what `ignore_eos` would.
+    Most,
+}
+
+/// The fields behind what is said and the lengths.
 #[derive(Serialize)]
 struct Rest {
-    stream: bool,
-    max_tokens: u32,
-    temperature: f64,
-    top_p: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    min_tokens: Option<u32>,
+    stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ignore_eos: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,44 +54,74 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-impl ChatRequest {
-    /// A request to the model of `can`, with those of the optional fields that the target takes.
+impl RequestMould {
+    /// Requests to the model of `can`, with those of the optional fields that the target takes.
     ///
     /// Where exactly `max_tokens` are asked for and the target takes `min_tokens` but not
     /// `ignore_eos`, `min_tokens` says it.
-    pub fn new(output: &Output, sampling: &Sampling, can: &Capabilities) -> Self {
-        let most = output.max_tokens.get();
-        let fewest = if output.ignore_eos && !can.ignore_eos {
-            most
-        } else {
-            output.min_tokens.get().min(most)
-        };
+    pub fn new(call: &Call, output: &Output, sampling: &Sampling, can: &Capabilities) -> Self {
+        let endpoint = call.endpoint;
+        let generates = endpoint != Endpoint::Embeddings;
+        let told_at_end = endpoint == Endpoint::Responses;
+        let usage = call.stream && can.stream_usage && generates && !told_at_end;
         let rest = Rest {
-            stream: true,
-            max_tokens: most,
-            temperature: sampling.temperature.get(),
-            top_p: sampling.top_p.get(),
-            min_tokens: (can.min_tokens && fewest > 0).then_some(fewest),
-            ignore_eos: (can.ignore_eos && output.ignore_eos).then_some(true),
-            stream_options: can.stream_usage.then_some(StreamOptions { include_usage: true }),
+            stream: generates.then_some(call.stream),
+            temperature: generates.then(|| sampling.temperature.get()),
+            top_p: generates.then(|| sampling.top_p.get()),
+            ignore_eos: (generates && can.ignore_eos && output.ignore_eos).then_some(true),
+            stream_options: usage.then_some(StreamOptions { include_usage: true }),
         };
         let mut prefix = b"{\"model\":".to_vec();
         append(&mut prefix, &can.model);
-        prefix.extend_from_slice(b",\"messages\":[{\"role\":\"user\",\"content\":");
-        let mut suffix = b"}],".to_vec();
-        let mut fields = Vec::new();
-        append(&mut fields, &rest);
-        suffix.extend_from_slice(&fields[1..]);
-        Self { prefix, suffix }
+        prefix.extend_from_slice(match endpoint {
+            Endpoint::Chat => b",\"messages\":",
+            Endpoint::Completions => b",\"prompt\":",
+            Endpoint::Responses | Endpoint::Embeddings => b",\"input\":",
+        });
+        let mut suffix = Vec::new();
+        append(&mut suffix, &rest);
+        match suffix.as_slice() {
+            b"{}" => suffix = b"}".to_vec(),
+            _ => suffix[0] = b',',
+        }
+        let fewest = match (generates && can.min_tokens, output.ignore_eos && !can.ignore_eos) {
+            (false, _) => Fewest::Unsaid,
+            (true, false) => Fewest::Own,
+            (true, true) => Fewest::Most,
+        };
+        Self { endpoint, prefix, suffix, fewest }
     }
 
-    /// The body that asks `prompt`.
-    pub fn body(&self, prompt: &str) -> Vec<u8> {
+    /// The body that says `said` and asks for an answer of `length`.
+    pub fn body(&self, said: Said<'_>, length: Length) -> Vec<u8> {
+        const LENGTHS: usize = 64;
         // Most prompts have a few characters to escape: line ends, quotes.
-        let room = prompt.len() + prompt.len() / 16 + 2;
+        let room = match said {
+            Said::Text(text) => text.len() + text.len() / 16 + LENGTHS,
+            Said::Messages(messages) => LENGTHS * (1 + messages.len()),
+        };
         let mut body = Vec::with_capacity(self.prefix.len() + room + self.suffix.len());
         body.extend_from_slice(&self.prefix);
-        append(&mut body, prompt);
+        append(&mut body, &Written(self.endpoint, said));
+        let most = length.max_tokens;
+        let name: Option<&[u8]> = match self.endpoint {
+            Endpoint::Chat | Endpoint::Completions => Some(b",\"max_tokens\":"),
+            Endpoint::Responses => Some(b",\"max_output_tokens\":"),
+            Endpoint::Embeddings => None,
+        };
+        if let Some(name) = name {
+            body.extend_from_slice(name);
+            append(&mut body, &most);
+        }
+        let fewest = match self.fewest {
+            Fewest::Unsaid => 0,
+            Fewest::Own => length.min_tokens.min(most),
+            Fewest::Most => most,
+        };
+        if fewest > 0 {
+            body.extend_from_slice(b",\"min_tokens\":");
+            append(&mut body, &fewest);
+        }
         body.extend_from_slice(&self.suffix);
         body
     }
@@ -98,12 +146,17 @@ mod tests {
         }
     }
 
-    fn body(output: &Output, can: &Capabilities, prompt: &str) -> Value {
+    fn asked(call: &Call, output: &Output, can: &Capabilities, said: Said<'_>) -> Value {
         let sampling = Sampling {
             temperature: Temperature::try_from(0.5).unwrap(),
             top_p: TopP::try_from(1.0).unwrap(),
         };
-        serde_json::from_slice(&ChatRequest::new(output, &sampling, can).body(prompt)).unwrap()
+        let mould = RequestMould::new(call, output, &sampling, can);
+        serde_json::from_slice(&mould.body(said, output.into())).unwrap()
+    }
+
+    fn body(output: &Output, can: &Capabilities, prompt: &str) -> Value {
+        asked(&Call::default(), output, can, Said::Text(prompt))
     }
 
     fn able(stream_usage: bool, ignore_eos: bool, min_tokens: bool) -> Capabilities {
@@ -146,5 +199,67 @@ mod tests {
         assert_eq!(exact["min_tokens"], 128);
         let swapped = body(&output(10, 20, false), &able(false, false, true), "");
         assert_eq!(swapped["min_tokens"], 10);
+    }
+
+    #[test]
+    fn each_endpoint_has_its_own_words() {
+        let asked = |endpoint, said| {
+            let call = Call { endpoint, stream: false };
+            asked(&call, &output(8, 2, true), &able(true, true, true), said)
+        };
+        let rest = json!({"model": "org/\"tiny\"", "stream": false, "temperature": 0.5,
+            "top_p": 1.0, "min_tokens": 2, "ignore_eos": true});
+        let with = |more: Value| {
+            let mut whole = rest.clone();
+            whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            whole
+        };
+        assert_eq!(
+            asked(Endpoint::Completions, Said::Text("hi")),
+            with(json!({"prompt": "hi", "max_tokens": 8}))
+        );
+        assert_eq!(
+            asked(Endpoint::Responses, Said::Text("hi")),
+            with(json!({"input": "hi", "max_output_tokens": 8}))
+        );
+        assert_eq!(
+            asked(Endpoint::Embeddings, Said::Text("hi")),
+            json!({"model": "org/\"tiny\"", "input": "hi"})
+        );
+    }
+
+    #[test]
+    fn a_conversation_is_written_as_each_endpoint_takes_it() {
+        let image = Part::Image("data:image/png;base64,AA==".into());
+        let messages = [
+            Message::text(Role::System, "Be short."),
+            Message { role: Role::User, parts: vec![Part::Text("What is it?".into()), image] },
+            Message::text(Role::Assistant, "A dot."),
+        ];
+        let said = |endpoint, field: &str| {
+            let call = Call { endpoint, stream: true };
+            let can = able(true, false, false);
+            asked(&call, &output(8, 0, false), &can, Said::Messages(&messages))[field].clone()
+        };
+        assert_eq!(
+            said(Endpoint::Chat, "messages"),
+            json!([
+                {"role": "system", "content": "Be short."},
+                {"role": "user", "content": [
+                    {"type": "text", "text": "What is it?"},
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]},
+                {"role": "assistant", "content": "A dot."},
+            ])
+        );
+        assert_eq!(
+            said(Endpoint::Responses, "input")[1]["content"],
+            json!([
+                {"type": "input_text", "text": "What is it?"},
+                {"type": "input_image", "image_url": "data:image/png;base64,AA=="},
+            ])
+        );
+        let text = "Be short.\n\nWhat is it?\n\nA dot.";
+        assert_eq!(said(Endpoint::Completions, "prompt"), text);
+        assert_eq!(said(Endpoint::Embeddings, "input"), text);
     }
 }

@@ -36,14 +36,23 @@ pub struct Clock {
     origin: Instant,
     /// Wall clock minus time axis, in nanoseconds.
     realtime_minus_axis: AtomicI64,
+    /// Whether the kernel's stamps are passed over.
+    is_on_its_own: bool,
 }
 
 impl Clock {
     /// A time axis that begins at `origin`.
     pub fn starting_at(origin: Instant) -> Self {
-        let clock = Self { origin, realtime_minus_axis: AtomicI64::new(0) };
+        let realtime_minus_axis = AtomicI64::new(0);
+        let clock = Self { origin, realtime_minus_axis, is_on_its_own: false };
         clock.align();
         clock
+    }
+
+    /// The same, passing over the kernel's stamps, as on a platform that has none.
+    #[must_use]
+    pub fn without_the_kernel(self) -> Self {
+        Self { is_on_its_own: true, ..self }
     }
 
     /// Nanoseconds since the origin; 0 before it.
@@ -208,7 +217,7 @@ pub(crate) fn receive(
                 _ => None,
             })
         });
-        match stamp.filter(|stamp| *stamp != 0) {
+        match stamp.filter(|stamp| *stamp != 0 && !clock.is_on_its_own) {
             Some(stamp) => {
                 let arrived = clock.on_axis(stamp, now_ns);
                 stamps.note_read(arrived, Some(now_ns - arrived));

@@ -1,155 +1,301 @@
 //! What this machine and this instrument can bear, measured side by side in one run.
 //!
-//!     cargo run --release -p loadgen --example limits [-- STREAMS…]
+//!     cargo run --release -p loadgen --example limits [-- PART…]
 //!
-//! A null target on core 0 writes one token a write and stamps each; on core 1 a bare reader of the
-//! same streams (reads and stamps, nothing else), then the instrument. Both pay for the same reads,
-//! so their ratio is what the instrument itself costs, whatever else this machine is doing.
+//! A null target on core 0, a process of its own, writes tokens and stamps each; on core 1 a bare
+//! reader of the same streams (reads and stamps, nothing else), then the instrument. Both pay for
+//! the same reads, so their ratio is what the instrument itself costs, whatever else this machine
+//! is doing. The parts: `curve`, `requests`, `burst`, `schedule`, `memory`, `threads`, `truth`; none
+//! named: all. Each prints a table as docs/limits.md has it. `once USERS TOKENS GAP_US` is one run of a
+//! fixed number of events, for scripts/count-instructions.
 
 mod bare_reader;
+mod instrument;
+mod memory;
 mod null_target;
 
 use std::{env, time::Duration};
 
-use loadgen::{Control, Driver, Hub, Settings, Snapshot, prepare};
+use loadgen::{Driver, Handicap};
 use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
 };
-use serde_json::{Value, json};
-use shared::{
-    Report, Seed,
-    request::{Defaults, Fields, NewBenchmark},
+use serde_json::json;
+use shared::report::Distribution;
+
+use self::{
+    instrument::{Run, cost_us, share},
+    null_target::{NullTarget, Rhythm},
 };
-use target::Egress;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use self::null_target::{NullTarget, Rhythm};
-
-/// One token a write, 50 a second: the worst case of a real server.
-const STEADY: Rhythm =
-    Rhythm { first: Duration::from_millis(200), each: Duration::from_millis(20) };
 /// All tokens at once: what an event costs apart from its read.
 const BURST: Rhythm = Rhythm { first: Duration::from_millis(20), each: Duration::ZERO };
-/// Tokens of a long answer, so that requests weigh nothing beside events.
-const LONG: u32 = 400;
+/// Times that a ratio is measured; the median counts, and the extremes are its spread.
+const REPEATS: usize = 3;
+
+/// The name of a part, and what prints it.
+type Part = (&'static str, fn() -> anyhow::Result<()>);
+
+const PARTS: [Part; 7] = [
+    ("curve", curve),
+    ("requests", requests),
+    ("burst", burst),
+    ("schedule", schedule),
+    ("memory", memory),
+    ("threads", threads),
+    ("truth", truth),
+];
 
 fn main() -> anyhow::Result<()> {
-    let streams: Vec<u32> =
-        env::args().skip(1).map(|word| word.parse()).collect::<Result<_, _>>()?;
-    let streams = if streams.is_empty() { vec![100, 500, 1_000, 2_000] } else { streams };
+    let words: Vec<String> = env::args().skip(1).collect();
+    if let [serve, first_us, each_us] = words.as_slice()
+        && serve == null_target::SERVE
+    {
+        pin_to(&[0]);
+        return null_target::serve(first_us.parse()?, each_us.parse()?);
+    }
     let _ = rustls::crypto::ring::default_provider().install_default();
     loadgen::socket_capacity();
-    pin_to(1);
-
-    println!("one token a write, 50 tokens/s a stream, {LONG} tokens an answer");
-    println!(
-        "| streams | bare reader, us an event | instrument, us an event | ratio | load thread | \
-         ITL p99 written / measured, ms | TTFT p50, p99 measured (200 due), ms | verdict |"
-    );
-    println!("|---|---|---|---|---|---|---|---|");
-    for count in streams {
-        let target = NullTarget::start(STEADY)?;
-        let bare = bare_reader::read(target.address(), count, LONG)?;
-        target.forget();
-        let report = instrument(&target, count, LONG, 1)?;
-        let (cost, share) = cost_us(&report, report.tokens.output);
-        let latency = &report.latency;
-        let (itl, ttft) = (latency.itl_ms.as_ref(), latency.ttft_ms.as_ref());
-        println!(
-            "| {count} | {bare:.2} | {cost:.2} | {:.2} | {:.0} % | {:.2} / {:.2} | {:.1}, {:.1} | {:?} |",
-            cost / bare,
-            share * 100.0,
-            target.written_gap_p99_ms(),
-            itl.map_or(f64::NAN, |d| d.p99),
-            ttft.map_or(f64::NAN, |d| d.p50),
-            ttft.map_or(f64::NAN, |d| d.p99),
-            report.validity.verdict,
-        );
+    if let [once, users, tokens, gap_us] = words.as_slice()
+        && once == "once"
+    {
+        return self::once(users.parse()?, tokens.parse()?, gap_us.parse()?);
     }
+    pin_to(&[1]);
+    for word in &words {
+        let names = PARTS.map(|(name, _)| name).join(", ");
+        let known = PARTS.iter().any(|(name, _)| name == word);
+        anyhow::ensure!(known, "`{word}` is no part; there are {names}");
+    }
+    for (name, print) in PARTS {
+        if words.is_empty() || words.iter().any(|word| word == name) {
+            println!("\n## {name}");
+            print()?;
+        }
+    }
+    Ok(())
+}
 
-    let target = NullTarget::start(BURST)?;
-    let bare = bare_reader::read(target.address(), 20, 4_000)?;
-    let report = instrument(&target, 20, 4_000, 4)?;
-    let (cost, _) = cost_us(&report, report.tokens.output);
+/// One answer for each of `users`, with `gap_us` between two tokens.
+fn once(users: u32, tokens: u32, gap_us: u64) -> anyhow::Result<()> {
+    let rhythm = Rhythm { each: Duration::from_micros(gap_us), ..BURST };
+    let target = NullTarget::start(rhythm)?;
+    let load = json!({"arrival": "all_at_once", "max_requests": users, "duration": 600});
+    let report = Run { load, ..Run::of_users(1, tokens, 1) }.against(&target)?;
+    println!("{} requests, {} tokens", report.requests.completed, report.tokens.output);
+    Ok(())
+}
+
+/// One token a write, 50 a second and stream, as far as one core of the target can write: beyond
+/// 1,000 streams each gets its share of 50,000 a second.
+fn steady(streams: u32) -> Rhythm {
+    let each = Duration::from_millis(20).max(Duration::from_secs(1) * streams / 50_000);
+    Rhythm { first: Duration::from_millis(200), each }
+}
+
+/// Tokens that take a stream of that rhythm some 8 s, so that requests weigh little beside events.
+fn long(rhythm: Rhythm) -> u32 {
+    let tokens = Duration::from_secs(8).as_micros() / rhythm.each.as_micros();
+    u32::try_from(tokens).unwrap_or(u32::MAX).max(100)
+}
+
+fn curve() -> anyhow::Result<()> {
     println!(
-        "\nburst, 4000 tokens at once: {bare:.3} us an event bare, {cost:.3} us by the instrument"
+        "| streams | driver | bare, us an event | instrument, us an event | ratio | load thread | \
+         ITL p50 written / measured, ms | p99 | TTFT p50 | p99 | verdict |"
     );
-
-    let target = NullTarget::start(BURST)?;
-    let report = instrument(&target, 100, 1, 4)?;
-    let (cost, _) = cost_us(&report, report.requests.completed);
-    println!("answers of one token: {cost:.1} us a request, connections kept");
-
-    for rate in [10, 1_000] {
-        let load = json!({"arrival": "poisson", "rate": rate, "duration": 5});
-        let report = drive(&target, 1, load)?;
-        let lag = report.validity.schedule_lag_ms;
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    let ours = [100, 300, 1_000, 3_000, 10_000].map(|streams| (streams, Driver::Readiness));
+    for (streams, driver) in ours.into_iter().chain([(1_000, Driver::Hyper)]) {
+        let rhythm = steady(streams);
+        let tokens = long(rhythm);
+        let (mut bares, mut costs, mut ratios, mut last) = (vec![], vec![], vec![], None);
+        for _ in 0..REPEATS {
+            let target = NullTarget::start(rhythm)?;
+            let bare = bare_reader::event_us(target.address(), streams, tokens)?;
+            target.written()?;
+            let run = Run { driver, ..Run::of_users(streams, tokens, 1) };
+            let report = run.against(&target)?;
+            let cost = cost_us(&report, report.tokens.output);
+            bares.push(bare);
+            costs.push(cost);
+            ratios.push(cost / bare);
+            last = Some((target.written()?, report));
+        }
+        let Some((written, report)) = last else { continue };
+        let latency = &report.latency;
+        let [itl50, itl99] = both(latency.itl_ms.as_ref());
+        let [ttft50, ttft99] = both(latency.ttft_ms.as_ref());
         println!(
-            "poisson, {rate} requests/s: schedule lag p50 {:.3}, p99 {:.3} ms, {} sent, {} dropped",
-            lag.as_ref().map_or(f64::NAN, |d| d.p50),
-            lag.as_ref().map_or(f64::NAN, |d| d.p99),
-            report.requests.started,
-            report.requests.dropped,
+            "| {streams} | {driver:?} | {} | {} | {} | {:.0} % | {:.2} / {itl50:.2} | {:.2} / {itl99:.2} | \
+             {:.1} / {ttft50:.1} | {:.1} / {ttft99:.1} | {:?} |",
+            spread(&mut bares),
+            spread(&mut costs),
+            spread(&mut ratios),
+            share(&report) * 100.0,
+            written.gap_ms[0],
+            written.gap_ms[1],
+            written.first_ms[0],
+            written.first_ms[1],
+            report.validity.verdict,
         );
     }
     Ok(())
 }
 
-/// Pins the calling thread, and all it will start, to a core.
-fn pin_to(core: usize) {
+fn requests() -> anyhow::Result<()> {
+    println!("answers of one token, 100 users, connections kept");
+    println!("| driver | bare, us a request | instrument, us a request | ratio |");
+    println!("|---|---|---|---|");
+    for driver in [Driver::Readiness, Driver::Hyper] {
+        let (mut bares, mut costs, mut ratios) = (vec![], vec![], vec![]);
+        for _ in 0..REPEATS {
+            let target = NullTarget::start(BURST)?;
+            let bare = bare_reader::request_us(target.address(), 100, Duration::from_secs(4))?;
+            let report = Run { driver, ..Run::of_users(100, 1, 4) }.against(&target)?;
+            let cost = cost_us(&report, report.requests.completed);
+            bares.push(bare);
+            costs.push(cost);
+            ratios.push(cost / bare);
+        }
+        let [bare, cost, ratio] = [&mut bares, &mut costs, &mut ratios].map(spread);
+        println!("| {driver:?} | {bare} | {cost} | {ratio} |");
+    }
+    Ok(())
+}
+
+fn burst() -> anyhow::Result<()> {
+    println!("4,000 tokens at once, 20 users");
+    println!("| driver | bare, us an event | instrument, us an event |");
+    println!("|---|---|---|");
+    for driver in [Driver::Readiness, Driver::Hyper] {
+        let (mut bares, mut costs) = (vec![], vec![]);
+        for _ in 0..REPEATS {
+            let target = NullTarget::start(BURST)?;
+            bares.push(bare_reader::event_us(target.address(), 20, 4_000)?);
+            let report = Run { driver, ..Run::of_users(20, 4_000, 4) }.against(&target)?;
+            costs.push(cost_us(&report, report.tokens.output));
+        }
+        println!("| {driver:?} | {} | {} |", spread(&mut bares), spread(&mut costs));
+    }
+    Ok(())
+}
+
+fn schedule() -> anyhow::Result<()> {
+    println!("Poisson arrivals for 10 s, answers of one token after 20 ms");
+    println!("| requests/s | sent | schedule lag p50, ms | p99, ms | max, ms |");
+    println!("|---|---|---|---|---|");
+    let target = NullTarget::start(BURST)?;
+    for rate in [10, 1_000] {
+        let load = json!({"arrival": "poisson", "rate": rate, "duration": 10});
+        let report = Run { load, ..Run::of_users(1, 1, 1) }.against(&target)?;
+        let lag = report.validity.schedule_lag_ms.as_ref();
+        let [p50, p99] = both(lag);
+        let max = lag.map_or(f64::NAN, |lag| lag.max);
+        println!("| {rate} | {} | {p50:.3} | {p99:.3} | {max:.3} |", report.requests.started);
+    }
+    Ok(())
+}
+
+fn memory() -> anyhow::Result<()> {
+    println!("| streams | resident before, MiB | most while they are open, MiB | KiB a stream |");
+    println!("|---|---|---|---|");
+    for streams in [1_000, 5_000, 10_000] {
+        let rhythm = steady(streams);
+        let target = NullTarget::start(rhythm)?;
+        // What any run takes, whatever its streams.
+        Run::of_users(1, 100, 1).against(&target)?;
+        let before = memory::resident_kib()?;
+        let peak = memory::Peak::watch();
+        Run::of_users(streams, long(rhythm), 1).against(&target)?;
+        let most = peak.kib();
+        println!(
+            "| {streams} | {} | {} | {:.1} |",
+            before / 1024,
+            most / 1024,
+            f64::from(most.saturating_sub(before)) / f64::from(streams),
+        );
+    }
+    Ok(())
+}
+
+fn threads() -> anyhow::Result<()> {
+    println!("4,000 tokens at once, 40 users, both cores for the load, the target on core 0 too");
+    println!("| load threads | events/s | busiest load thread | us an event |");
+    println!("|---|---|---|---|");
+    pin_to(&[0, 1]);
+    for load_threads in [1, 2] {
+        let target = NullTarget::start(BURST)?;
+        let report = Run { load_threads, ..Run::of_users(40, 4_000, 5) }.against(&target)?;
+        println!(
+            "| {load_threads} | {:.0} | {:.0} % | {:.3} |",
+            report.throughput.output_tokens_per_s,
+            share(&report) * 100.0,
+            cost_us(&report, report.tokens.output) * f64::from(load_threads),
+        );
+    }
+    pin_to(&[1]);
+    Ok(())
+}
+
+/// The same streams with the kernel's stamps and with our own, the load thread at ease and busy.
+fn truth() -> anyhow::Result<()> {
+    println!(
+        "| streams | work an event | stamps | load thread | ITL p50 written / measured, ms | p99 | \
+         TTFT p50 | p99 | verdict |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for (streams, work_us) in [(1_000, 0), (1_000, 10), (500, 30)] {
+        for user_stamps in [false, true] {
+            let rhythm = steady(streams);
+            let target = NullTarget::start(rhythm)?;
+            let spin_per_event = Duration::from_micros(work_us);
+            let handicap = Handicap { user_stamps, spin_per_event };
+            let run = Run { handicap, ..Run::of_users(streams, long(rhythm), 1) };
+            let report = run.against(&target)?;
+            let (written, latency) = (target.written()?, &report.latency);
+            let [itl50, itl99] = both(latency.itl_ms.as_ref());
+            let [ttft50, ttft99] = both(latency.ttft_ms.as_ref());
+            println!(
+                "| {streams} | {work_us} us | {} | {:.0} % | {:.2} / {itl50:.2} | {:.2} / {itl99:.2} | \
+                 {:.1} / {ttft50:.1} | {:.1} / {ttft99:.1} | {:?} |",
+                if user_stamps { "user" } else { "kernel" },
+                share(&report) * 100.0,
+                written.gap_ms[0],
+                written.gap_ms[1],
+                written.first_ms[0],
+                written.first_ms[1],
+                report.validity.verdict,
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Pins the calling thread, and all it will start, to some cores.
+fn pin_to(wanted: &[usize]) {
     let mut cores = CpuSet::new();
-    let pinned = cores.set(core).and_then(|()| sched_setaffinity(Pid::from_raw(0), &cores));
-    if pinned.is_err() {
-        println!("cannot pin to core {core}: figures will be noisier");
+    let set = wanted.iter().try_for_each(|core| cores.set(*core));
+    if set.and_then(|()| sched_setaffinity(Pid::from_raw(0), &cores)).is_err() {
+        eprintln!("cannot pin to cores {wanted:?}: figures will be noisier");
     }
 }
 
-/// CPU time of the load thread for each of `events`, in us, and its share of the core.
-#[expect(clippy::cast_precision_loss, reason = "a count of events")]
-fn cost_us(report: &Report, events: u64) -> (f64, f64) {
-    let share = report.validity.cpu_share.unwrap_or(f64::NAN);
-    (share * report.window.measured_s * 1e6 / events.max(1) as f64, share)
+/// p50 and p99.
+fn both(of: Option<&Distribution>) -> [f64; 2] {
+    of.map_or([f64::NAN; 2], |of| [of.p50, of.p99])
 }
 
-/// The instrument's own report: `users` over `duration_s`, answers of `tokens`.
-fn instrument(
-    target: &NullTarget,
-    users: u32,
-    tokens: u32,
-    duration_s: u32,
-) -> anyhow::Result<Report> {
-    let load = json!({"user": users, "spawnrate": 10_000, "duration": duration_s});
-    drive(target, tokens, load)
-}
-
-/// The instrument's own report of `load`, answers of `tokens`.
-fn drive(target: &NullTarget, tokens: u32, load: Value) -> anyhow::Result<Report> {
-    let url = format!("http://{}", target.address());
-    let asked = json!({"url": url, "max_tokens": tokens, "min_tokens": 0, "grace": 60});
-    let mut fields: Fields = serde_json::from_value(asked)?;
-    fields.extend(serde_json::from_value::<Fields>(load)?);
-    let new = NewBenchmark::parse(&fields, &Defaults::default(), Seed::try_from(1)?)
-        .map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-    let data_dir = env::temp_dir();
-    let settings = Settings {
-        egress: Egress::new(Egress::LOCAL, Vec::new())?,
-        hub: Hub::new(Hub::PUBLIC, None, &data_dir)?,
-        data_dir,
-        load_threads: Some(1),
-        driver: Driver::default(),
-        runner: String::new(),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(async {
-        let prepared = prepare(new.spec, None, &settings).await?;
-        let control = Control {
-            stop: CancellationToken::new(),
-            snapshots: watch::Sender::new(Snapshot::default()),
-        };
-        anyhow::Ok(prepared.run(control).await)
-    })?;
-    anyhow::ensure!(outcome.failure().is_none(), "{:?}", outcome.report.failures);
-    Ok(outcome.report)
+/// The median, and the extremes.
+fn spread(of: &mut Vec<f64>) -> String {
+    of.sort_unstable_by(f64::total_cmp);
+    let digits = if of.last().is_some_and(|most| *most < 1.0) { 3 } else { 2 };
+    match of.as_slice() {
+        [] => "none".to_owned(),
+        [least, .., most] => {
+            format!("{:.digits$} ({least:.digits$} to {most:.digits$})", of[of.len() / 2])
+        }
+        [one] => format!("{one:.digits$}"),
+    }
 }

@@ -1,13 +1,13 @@
-//! As cheap a server as can be written: one thread, one epoll, answers made once.
+//! As cheap a server as can be written: one process, one thread, one epoll, answers made once.
 //!
 //! It stamps every token just before its write and serves the truth from its own record.
 
 use std::{
     collections::VecDeque,
-    io::{ErrorKind, Read, Write},
+    env,
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    thread,
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -15,11 +15,15 @@ use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
 };
+use serde::{Deserialize, Serialize};
 
 const LISTENER: Token = Token(usize::MAX);
 const HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-const MODELS: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 24\r\n\r\n{\"data\":[{\"id\":\"null\"}]}";
+const MODELS: &str = r#"{"data":[{"id":"null"}]}"#;
+
+/// The word that makes this program be the server.
+pub const SERVE: &str = "serve";
 
 /// When tokens are written, counted from a request's arrival.
 #[derive(Clone, Copy)]
@@ -30,24 +34,34 @@ pub struct Rhythm {
     pub each: Duration,
 }
 
-/// The server, until it is dropped.
+/// What the server itself did, in ms.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Written {
+    /// From hearing a request to writing its first token: the truth of TTFT, but for the way there.
+    pub first_ms: [f64; 2],
+    /// Between two writes of a stream: the truth of ITL.
+    pub gap_ms: [f64; 2],
+}
+
+/// The server, a process of its own, until it is dropped.
 pub struct NullTarget {
     address: SocketAddr,
-    gaps_us: Arc<Mutex<Vec<u32>>>,
+    process: Child,
 }
 
 impl NullTarget {
     /// Starts it on core 0.
     pub fn start(rhythm: Rhythm) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
-        let address = listener.local_addr()?;
-        let gaps_us = Arc::<Mutex<Vec<u32>>>::default();
-        let record = Arc::clone(&gaps_us);
-        thread::spawn(move || {
-            crate::pin_to(0);
-            Server::new(listener, rhythm, record).and_then(|mut server| server.serve())
-        });
-        Ok(Self { address, gaps_us })
+        let mut process = Command::new(env::current_exe()?)
+            .arg(SERVE)
+            .args([rhythm.first, rhythm.each].map(|time| time.as_micros().to_string()))
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        if let Some(told) = process.stdout.take() {
+            BufReader::new(told).read_line(&mut line)?;
+        }
+        Ok(Self { address: line.trim().parse()?, process })
     }
 
     /// Where it listens.
@@ -55,17 +69,32 @@ impl NullTarget {
         self.address
     }
 
-    /// Forgets what was written so far.
-    pub fn forget(&self) {
-        self.gaps_us.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// What it wrote since it was last asked: p50 and p99.
+    pub fn written(&self) -> anyhow::Result<Written> {
+        let mut socket = std::net::TcpStream::connect(self.address)?;
+        socket.write_all(b"GET /record HTTP/1.1\r\nhost: null\r\n\r\n")?;
+        let mut got = Vec::new();
+        socket.shutdown(std::net::Shutdown::Write)?;
+        socket.read_to_end(&mut got)?;
+        let body = got.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
+        Ok(serde_json::from_slice(&got[body..])?)
     }
+}
 
-    /// 99th percentile of the gaps between the writes of a stream, in ms.
-    pub fn written_gap_p99_ms(&self) -> f64 {
-        let mut gaps = self.gaps_us.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        gaps.sort_unstable();
-        gaps.get(gaps.len() * 99 / 100).map_or(f64::NAN, |us| f64::from(*us) / 1e3)
+impl Drop for NullTarget {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
+}
+
+/// Is the server: tells its address, and serves until it is killed.
+pub fn serve(first_us: u64, each_us: u64) -> anyhow::Result<()> {
+    let rhythm =
+        Rhythm { first: Duration::from_micros(first_us), each: Duration::from_micros(each_us) };
+    let listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
+    println!("{}", listener.local_addr()?);
+    Ok(Server::new(listener, rhythm)?.serve()?)
 }
 
 struct Connection {
@@ -74,6 +103,7 @@ struct Connection {
     /// What the socket did not take at once.
     backlog: Vec<u8>,
     left: u32,
+    heard: Instant,
     due: Instant,
     last_write: Option<Instant>,
 }
@@ -86,7 +116,8 @@ struct Server {
     /// Streams by when they are due: all have one rhythm, so the order never changes.
     first_due: VecDeque<usize>,
     next_due: VecDeque<usize>,
-    gaps_us: Arc<Mutex<Vec<u32>>>,
+    firsts_us: Vec<u32>,
+    gaps_us: Vec<u32>,
     token: Vec<u8>,
     end: Vec<u8>,
 }
@@ -95,12 +126,27 @@ fn chunk(data: &str) -> Vec<u8> {
     format!("{:x}\r\n{data}\r\n", data.len()).into_bytes()
 }
 
+fn whole(json: &str) -> Vec<u8> {
+    let length = json.len();
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}")
+        .into_bytes()
+}
+
+/// p50 and p99 in ms; and forgets them.
+fn percentiles(us: &mut Vec<u32>) -> [f64; 2] {
+    us.sort_unstable();
+    let at = |percent| us.get(us.len() * percent / 100).map_or(0.0, |us| f64::from(*us) / 1e3);
+    let both = [at(50), at(99)];
+    us.clear();
+    both
+}
+
+fn us_between(from: Instant, to: Instant) -> u32 {
+    u32::try_from(to.duration_since(from).as_micros()).unwrap_or(u32::MAX)
+}
+
 impl Server {
-    fn new(
-        mut listener: TcpListener,
-        rhythm: Rhythm,
-        gaps_us: Arc<Mutex<Vec<u32>>>,
-    ) -> std::io::Result<Self> {
+    fn new(mut listener: TcpListener, rhythm: Rhythm) -> std::io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         // The length of a usual server's event.
@@ -115,7 +161,8 @@ impl Server {
             connections: Vec::new(),
             first_due: VecDeque::new(),
             next_due: VecDeque::new(),
-            gaps_us,
+            firsts_us: Vec::new(),
+            gaps_us: Vec::new(),
             token: chunk(&format!("{event}\n\n")),
             end,
         })
@@ -147,17 +194,23 @@ impl Server {
     fn accept(&mut self) -> std::io::Result<()> {
         while let Ok((mut socket, _)) = self.listener.accept() {
             socket.set_nodelay(true)?;
-            let token = Token(self.connections.len());
+            let free = self.connections.iter().rposition(Option::is_none);
+            let index = free.unwrap_or_else(|| {
+                self.connections.push(None);
+                self.connections.len() - 1
+            });
             let both = Interest::READABLE | Interest::WRITABLE;
-            self.poll.registry().register(&mut socket, token, both)?;
-            self.connections.push(Some(Connection {
+            self.poll.registry().register(&mut socket, Token(index), both)?;
+            let now = Instant::now();
+            self.connections[index] = Some(Connection {
                 socket,
                 got: Vec::new(),
                 backlog: Vec::new(),
                 left: 0,
-                due: Instant::now(),
+                heard: now,
+                due: now,
                 last_write: None,
-            }));
+            });
         }
         Ok(())
     }
@@ -166,26 +219,41 @@ impl Server {
         let Some(connection) = self.connections[index].as_mut() else { return };
         connection.flush();
         let mut buffer = [0; 4096];
+        let mut closed = false;
         loop {
             match connection.socket.read(&mut buffer) {
                 Ok(0) => {
-                    connection.left = 0;
-                    return;
+                    closed = true;
+                    break;
                 }
                 Ok(bytes) => connection.got.extend_from_slice(&buffer[..bytes]),
                 Err(_) => break,
             }
         }
-        let Some((is_chat, length, tokens)) = request(&connection.got) else { return };
-        connection.got.drain(..length);
-        if is_chat {
-            connection.left = tokens;
-            connection.due = Instant::now() + self.rhythm.first;
-            connection.last_write = None;
-            connection.write(HEAD);
-            self.first_due.push_back(index);
-        } else {
-            connection.write(MODELS);
+        if let Some((path, length, tokens)) = request(&connection.got) {
+            connection.got.drain(..length);
+            match path {
+                Path::Chat => {
+                    connection.left = tokens;
+                    connection.heard = Instant::now();
+                    connection.due = connection.heard + self.rhythm.first;
+                    connection.last_write = None;
+                    connection.write(HEAD);
+                    self.first_due.push_back(index);
+                }
+                Path::Models => connection.write(&whole(MODELS)),
+                Path::Record => {
+                    let written = Written {
+                        first_ms: percentiles(&mut self.firsts_us),
+                        gap_ms: percentiles(&mut self.gaps_us),
+                    };
+                    connection.write(&whole(&serde_json::to_string(&written).unwrap_or_default()));
+                }
+            }
+        }
+        // A stream that is still due keeps its place: the queues name it.
+        if closed && std::mem::take(&mut connection.left) == 0 {
+            self.connections[index] = None;
         }
     }
 
@@ -194,13 +262,17 @@ impl Server {
             loop {
                 let queue = if first { &mut self.first_due } else { &mut self.next_due };
                 let Some(index) = queue.front().copied() else { break };
-                let Some(connection) = self.connections[index].as_mut() else { break };
+                let Some(connection) = self.connections[index].as_mut() else {
+                    queue.pop_front();
+                    continue;
+                };
                 let now = Instant::now();
                 if connection.due > now {
                     break;
                 }
                 queue.pop_front();
                 if connection.left == 0 {
+                    self.connections[index] = None;
                     continue;
                 }
                 if self.rhythm.each.is_zero() {
@@ -209,10 +281,9 @@ impl Server {
                     connection.write(&all);
                 } else {
                     connection.left -= 1;
-                    if let Some(last) = connection.last_write {
-                        let gap = now.duration_since(last).as_micros();
-                        let mut gaps = self.gaps_us.lock().unwrap_or_else(PoisonError::into_inner);
-                        gaps.push(u32::try_from(gap).unwrap_or(u32::MAX));
+                    match connection.last_write {
+                        Some(last) => self.gaps_us.push(us_between(last, now)),
+                        None => self.firsts_us.push(us_between(connection.heard, now)),
                     }
                     connection.last_write = Some(now);
                     connection.write(&self.token);
@@ -245,8 +316,14 @@ impl Connection {
     }
 }
 
-/// Whether a whole request is there: is it a chat, how long is it, how many tokens does it want?
-fn request(got: &[u8]) -> Option<(bool, usize, u32)> {
+enum Path {
+    Chat,
+    Models,
+    Record,
+}
+
+/// Whether a whole request is there: what for, how long is it, how many tokens does it want?
+fn request(got: &[u8]) -> Option<(Path, usize, u32)> {
     let text = String::from_utf8_lossy(got);
     let head = text.find("\r\n\r\n")? + 4;
     let number = |text: &str, name: &str| -> Option<usize> {
@@ -258,6 +335,11 @@ fn request(got: &[u8]) -> Option<(bool, usize, u32)> {
     if got.len() < length {
         return None;
     }
+    let path = match text.split(' ').nth(1) {
+        Some("/record") => Path::Record,
+        Some(path) if path.ends_with("/models") => Path::Models,
+        _ => Path::Chat,
+    };
     let tokens = number(&text[head..], "\"max_tokens\":").unwrap_or(1);
-    Some((text.starts_with("POST"), length, u32::try_from(tokens).unwrap_or(1)))
+    Some((path, length, u32::try_from(tokens).unwrap_or(1)))
 }

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Live, machine,
+    Handicap, Live, machine,
     open_loop::OpenLoop,
     prepare::{Driver, Run},
     readiness::{Crowd, Readiness, Share},
@@ -70,6 +70,7 @@ pub(super) struct LoadThread {
     pub(super) index: u32,
     pub(super) threads: u32,
     pub(super) driver: Driver,
+    pub(super) handicap: Handicap,
     pub(super) load: Load,
     pub(super) run: Arc<Run>,
     pub(super) clock: Arc<Clock>,
@@ -125,6 +126,7 @@ impl LoadThread {
             keep_text: self.run.keep_text,
             max_tokens: self.run.max_tokens,
             live: Arc::clone(&self.live),
+            handicap: self.handicap,
             reads: RefCell::default(),
         }
     }

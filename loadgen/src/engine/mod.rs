@@ -6,6 +6,7 @@
 
 mod analyst;
 mod brake;
+mod handicap;
 mod live;
 mod load_thread;
 mod machine;
@@ -30,6 +31,7 @@ use target::client::Clock;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use self::handicap::Handicap;
 pub(crate) use self::live::Live;
 pub use self::machine::socket_capacity;
 pub use self::prepare::{Driver, PrepareError, Prepared, Settings, prepare};
@@ -88,17 +90,17 @@ impl Outcome {
     fn too_many_failed(&self) -> Option<Reason> {
         let most = self.max_error_rate?;
         let stopped = self.report.stopped.as_ref();
-        let mut detail = match stopped.filter(|stopped| stopped.by == StoppedBy::ErrorRate) {
-            Some(Stopped { at_s, detail, .. }) => format!("stopped after {at_s:.1} s: {detail}"),
-            None => {
-                let requests = &self.report.requests;
-                let rate = requests.error_rate.filter(|rate| *rate > most)?;
-                let (failed, ended) = (requests.failed, requests.failed + requests.completed);
-                let (rate, most) = (rate * 100.0, most * 100.0);
-                format!(
-                    "{failed} of {ended} requests failed ({rate:.1} %), above max_error_rate {most} %"
-                )
-            }
+        let stopped = stopped.filter(|stopped| stopped.by == StoppedBy::ErrorRate);
+        let mut detail = if let Some(Stopped { at_s, detail, .. }) = stopped {
+            format!("stopped after {at_s:.1} s: {detail}")
+        } else {
+            let requests = &self.report.requests;
+            let rate = requests.error_rate.filter(|rate| *rate > most)?;
+            let (failed, ended) = (requests.failed, requests.failed + requests.completed);
+            let (rate, most) = (rate * 100.0, most * 100.0);
+            format!(
+                "{failed} of {ended} requests failed ({rate:.1} %), above max_error_rate {most} %"
+            )
         };
         if let Some(most) = self.report.failures.first() {
             let _ = write!(detail, "; {} are `{}`: {}", most.count, most.class, most.sample);
@@ -126,6 +128,12 @@ impl Outcome {
 }
 
 impl Prepared {
+    /// The same with a handicap, for measuring the instrument itself.
+    #[must_use]
+    pub fn under(self, handicap: Handicap) -> Self {
+        Self { handicap, ..self }
+    }
+
     /// Drives the load to its end, or until it is stopped.
     ///
     /// # Panics
@@ -147,6 +155,10 @@ impl Prepared {
         let cut_off = CancellationToken::new();
         let (samples, incoming) = mpsc::channel();
         let crew = Crew::new(self.load_threads);
+        let clock = || {
+            let clock = Clock::starting_at(origin);
+            if self.handicap.user_stamps { clock.without_the_kernel() } else { clock }
+        };
         let threads: Vec<oneshot::Receiver<()>> = (0..self.load_threads)
             .map(|index| {
                 LoadThread {
@@ -155,7 +167,8 @@ impl Prepared {
                     driver: self.driver,
                     load: load.clone(),
                     run: Arc::clone(&self.run),
-                    clock: Arc::new(Clock::starting_at(origin)),
+                    clock: Arc::new(clock()),
+                    handicap: self.handicap,
                     origin: origin.into(),
                     live: Arc::clone(&live),
                     room: Arc::clone(&room),

@@ -4,17 +4,17 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use shared::{
-    BenchmarkSpec, Reason, ReasonCode,
+    BenchmarkSpec, Call, Reason, ReasonCode,
     report::{Environment, TargetEnvironment},
 };
 use target::{
     Control, Egress, ResolveFailure,
     client::{Client, ClientError},
     probe::{Capabilities, ProbeFailure, probe},
-    request::ChatRequest,
+    request::{Length, RequestMould},
 };
 
-use super::machine;
+use super::{handicap::Handicap, machine};
 use crate::{
     arrival::Schedule,
     exchange::Limits,
@@ -101,12 +101,14 @@ pub struct Prepared {
     pub(crate) environment: Environment,
     pub(crate) load_threads: u32,
     pub(crate) driver: Driver,
+    pub(crate) handicap: Handicap,
 }
 
 /// What all load threads of a run share.
 pub(crate) struct Run {
     pub(crate) client: Arc<Client>,
-    pub(crate) request: ChatRequest,
+    pub(crate) request: RequestMould,
+    pub(crate) length: Length,
     pub(crate) prompts: Prompts,
     pub(crate) limits: Limits,
     pub(crate) seed: u64,
@@ -144,7 +146,8 @@ pub async fn prepare(
     let load_threads = settings.load_threads.unwrap_or(spare).clamp(1, users);
     let run = Run {
         client: Arc::new(client),
-        request: ChatRequest::new(&spec.output, &spec.sampling, &capabilities),
+        request: RequestMould::new(&Call::default(), &spec.output, &spec.sampling, &capabilities),
+        length: (&spec.output).into(),
         prompts,
         limits: Limits::from(&spec.timeouts),
         seed: spec.seed.get(),
@@ -153,8 +156,15 @@ pub async fn prepare(
         schedule: Schedule::of(&spec.load, spec.seed.get()),
     };
     let environment = environment(&spec, capabilities, &settings.runner, load_threads);
-    let driver = settings.driver;
-    Ok(Prepared { spec, run: Arc::new(run), tokenizer, environment, load_threads, driver })
+    Ok(Prepared {
+        spec,
+        run: Arc::new(run),
+        tokenizer,
+        environment,
+        load_threads,
+        driver: settings.driver,
+        handicap: Handicap::default(),
+    })
 }
 
 impl Prepared {

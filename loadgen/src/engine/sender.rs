@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use target::client::Connection;
+use target::{client::Connection, request::Said};
 use tokio_util::sync::CancellationToken;
 
 use super::prepare::Run;
@@ -42,7 +42,7 @@ impl Sender {
         let mut attempt = Attempt::new(due_us, exchanger);
         exchanger.live.add_started();
         let prompt = run.prompts.prompt(run.seed, user, nth);
-        let body = Bytes::from(run.request.body(&prompt));
+        let body = Bytes::from(run.request.body(Said::Text(&prompt), run.length));
         let outcome = tokio::select! {
             biased;
             outcome = exchanger.exchange(&mut attempt, kept, body) => match outcome {

@@ -8,7 +8,7 @@ mod stamps;
 
 use std::{path::PathBuf, time::Duration};
 
-use loadgen::{Control, Driver, Hub, Outcome, PrepareError, Settings, Snapshot, prepare};
+use loadgen::{Control, Driver, Handicap, Hub, Outcome, PrepareError, Settings, Snapshot, prepare};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
@@ -67,6 +67,13 @@ async fn drive_as(spec: BenchmarkSpec, threads: u32) -> Outcome {
     let prepared = prepare(spec, None, &settings).await.expect("the target can be used");
     let snapshots = watch::Sender::new(Snapshot::default());
     prepared.run(Control { stop: CancellationToken::new(), snapshots }).await
+}
+
+/// The same by an instrument with a handicap.
+async fn drive_under(handicap: Handicap, driver: Driver, spec: BenchmarkSpec) -> Outcome {
+    let prepared = prepare(spec, None, &settings(driver)).await.expect("the target can be used");
+    let snapshots = watch::Sender::new(Snapshot::default());
+    prepared.under(handicap).run(Control { stop: CancellationToken::new(), snapshots }).await
 }
 
 async fn drive_with(

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use loadgen::Handicap;
 use serde_json::json;
 use shared::report::{Distribution, StampSource};
 use testkit::{Chat, ScriptedServer};
 
-use super::{drive, ms, short};
+use super::{DRIVERS, drive, drive_under, ms, short};
 
 /// The server's own gaps between the writes of each answer, from write `first` to write `last`, in ms.
 fn gaps_ms(server: &ScriptedServer, first: usize, last: usize) -> Vec<f64> {
@@ -70,6 +71,22 @@ async fn stamps_are_the_kernels() {
     let validity = &outcome.report.validity;
     assert_eq!(validity.stamp_source, StampSource::Kernel, "{:?}", validity.reasons);
     assert!(validity.stamp_lag_ms.as_ref().is_some_and(|lag| lag.n > 0));
+}
+
+#[tokio::test]
+async fn a_handicap_is_seen_in_the_instruments_own_figures() {
+    let server = ScriptedServer::chat(&Chat::of(&["a"; 20]).usage(4, 20).token_every(ms(5)));
+    for driver in DRIVERS {
+        let none = Handicap::default();
+        let free = drive_under(none, driver, short(&server.url(), json!({}))).await.report.validity;
+        let own_stamps = Handicap { user_stamps: true, spin_per_event: ms(2) };
+        let slow = drive_under(own_stamps, driver, short(&server.url(), json!({})));
+        let slow = slow.await.report.validity;
+        assert_eq!((slow.stamp_source, slow.stamp_lag_ms), (StampSource::User, None));
+        let (free, slow) = (free.cpu_share.unwrap(), slow.cpu_share.unwrap());
+        // two users with a token of 2 ms each 5 ms
+        assert!(slow > 0.4 && slow > 3.0 * free, "{driver:?}: {slow} and {free}");
+    }
 }
 
 #[tokio::test]

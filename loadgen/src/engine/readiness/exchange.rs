@@ -284,7 +284,7 @@ impl Exchange {
                 Part::Body(bytes) => {
                     let events = self.attempt.answer.events.len();
                     self.attempt.answer.take(bytes, read, self.last_byte_us)?;
-                    self.attempt.tell(events, &ex.live);
+                    self.attempt.tell(events, ex);
                     if self.attempt.answer.done && self.closing_at_us.is_none() {
                         self.closing_at_us = Some(ex.now_us() + us(CLOSING_TIME));
                     }

@@ -18,7 +18,7 @@ use std::{
 };
 
 use mio::{Events, Poll, Token};
-use target::wire::ReadBuffer;
+use target::{request::Said, wire::ReadBuffer};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -116,9 +116,9 @@ impl Readiness {
                 break;
             }
             let now_us = self.exchanger.now_us();
-            let next_us = turn.next_us();
+            let next_us = watch.next_us.min(turn.next_us());
             turn.alarm.set(next_us, now_us)?;
-            let wait_us = watch.next_us.min(next_us).saturating_sub(now_us);
+            let wait_us = next_us.saturating_sub(now_us);
             if let Err(error) = turn.poll.poll(&mut events, Some(Duration::from_micros(wait_us)))
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -230,7 +230,7 @@ impl Readiness {
         turn.asking += 1;
         let attempt = Attempt::new(seat.due_us, exchanger);
         let prompt = run.prompts.prompt(run.seed, seat.user, seat.nth);
-        let body = run.request.body(&prompt);
+        let body = run.request.body(Said::Text(&prompt), run.length);
         let now_us = exchanger.now_us();
         let mut exchange = Exchange::new(attempt, prompt, body, Token(index), kept, now_us);
         let standing = exchange.begin(exchanger, turn.poll.registry());
