@@ -3,7 +3,7 @@
 //! Knows timeouts and failure classes; knows nothing of when requests are due or of figures.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     pin::{Pin, pin},
     sync::Arc,
     time::Duration,
@@ -41,6 +41,43 @@ pub(crate) struct Exchanger {
     pub(crate) live: Arc<Live>,
     pub(crate) handicap: Handicap,
     pub(crate) reads: RefCell<ReadLag>,
+    pub(crate) wakes: Wakes,
+}
+
+/// When a thread that waits for all its streams at once was told which have something.
+///
+/// What it then reads came after it was told the time before, and where it had to wait, not before
+/// the wait was over. That is all there is to say of a read that nobody stamped.
+#[derive(Default)]
+pub(crate) struct Wakes {
+    /// Whether there was such a read: else nobody needs to know.
+    wanted: Cell<bool>,
+    told_us: Cell<Option<Micros>>,
+    since_us: Cell<Option<Micros>>,
+}
+
+impl Wakes {
+    /// A thread that has asked at `asked_us` has been told.
+    pub(crate) fn note(&self, asked_us: Micros, now_us: impl FnOnce() -> Micros) {
+        /// Longer than it takes to be told of many.
+        const WAIT_US: Micros = 200;
+        if !self.wanted.get() {
+            return;
+        }
+        let now_us = now_us();
+        let before_us = self.told_us.replace(Some(now_us));
+        let has_waited = now_us.saturating_sub(asked_us) > WAIT_US;
+        self.since_us.set(if has_waited { Some(now_us) } else { before_us });
+    }
+
+    /// From when on what `read` brought may have lain there.
+    pub(crate) fn since_us(&self, read: &LastRead) -> Option<Micros> {
+        if read.waited_ns.is_some() {
+            return None;
+        }
+        self.wanted.set(true);
+        self.since_us.get()
+    }
 }
 
 /// How late this thread takes up what has arrived.
@@ -53,11 +90,17 @@ pub(crate) struct ReadLag {
 }
 
 impl ReadLag {
-    pub(crate) fn note(&mut self, read: &LastRead) {
+    /// Takes a read; `since_us`: from when on what it brought may have lain there, where nobody
+    /// stamped it.
+    pub(crate) fn note(&mut self, read: &LastRead, since_us: Option<Micros>) {
         self.reads += 1;
-        match read.waited_ns {
-            Some(ns) => self.lag.record_us(ns / 1_000),
-            None => self.unstamped += 1,
+        if let Some(ns) = read.waited_ns {
+            self.lag.record_us(ns / 1_000);
+            return;
+        }
+        self.unstamped += 1;
+        if let Some(since_us) = since_us {
+            self.lag.record_us((read.arrived_ns / 1_000).saturating_sub(since_us));
         }
     }
 
@@ -91,6 +134,8 @@ pub(crate) struct Attempt {
     intended_us: Micros,
     picked_up_us: Micros,
     pub(crate) sent_us: Option<Micros>,
+    pub(crate) written_us: Option<Micros>,
+    pub(crate) head_us: Option<Micros>,
     pub(crate) connection: Option<ConnectionUse>,
     pub(crate) last_read: u64,
     pub(crate) answer: Answer,
@@ -105,6 +150,8 @@ impl Attempt {
             intended_us,
             picked_up_us: exchanger.now_us(),
             sent_us: None,
+            written_us: None,
+            head_us: None,
             connection: None,
             last_read: 0,
             answer: Answer::new(exchanger.max_tokens, exchanger.keep_text),
@@ -135,7 +182,16 @@ impl Attempt {
         exchanger: &Exchanger,
     ) -> Sample {
         self.tell_begun(&exchanger.live);
-        let Self { intended_us, picked_up_us, sent_us, connection, answer, .. } = self;
+        let Self {
+            intended_us,
+            picked_up_us,
+            sent_us,
+            written_us,
+            head_us,
+            connection,
+            answer,
+            ..
+        } = self;
         let outcome = match outcome {
             Outcome::Failed(failure) => {
                 Outcome::Failed(failure.scrubbed(|words| exchanger.client.scrubbed(words)))
@@ -146,6 +202,8 @@ impl Attempt {
             intended_us,
             picked_up_us,
             sent_us,
+            written_us,
+            head_us,
             first_event_us: answer.first_event_us,
             first_answer_us: answer.first_answer_us,
             end_us: exchanger.now_us(),
@@ -188,9 +246,11 @@ impl Exchanger {
     ) -> Result<(), RequestFailure> {
         let mut connection = self.connection(attempt, kept.take()).await?;
         let mut patience = Patience::new(self.limits);
+        let reads_before = connection.stamps().last_read().number;
         let mut sent = patience.within(0, connection.send(&self.client, body.clone())).await?;
         let kept_had_died = sent.is_err()
             && attempt.connection == Some(ConnectionUse::Reused)
+            && connection.stamps().last_read().number == reads_before
             && patience.began.elapsed() < STALE_WITHIN;
         if kept_had_died {
             // Some servers close a connection after an answer without saying so; a request that
@@ -198,15 +258,18 @@ impl Exchanger {
             connection = self.connection(attempt, None).await?;
             sent = patience.within(0, connection.send(&self.client, body)).await?;
         }
-        attempt.sent_us = connection.stamps().sent_ns().map(|ns| ns / 1_000);
+        let stamps = connection.stamps();
+        attempt.sent_us = stamps.sent_ns().map(|ns| ns / 1_000);
+        attempt.written_us = stamps.written_ns().map(|ns| ns / 1_000);
         let mut head =
             sent.map_err(|broken| RequestFailure::BrokenBeforeAnswer(broken.to_string()))?;
+        attempt.head_us = Some(stamps.last_read().arrived_ns / 1_000);
 
         if head.status != 200 || !may_be_event_stream(head.header("content-type")) {
             return Err(self.refusal(&mut connection, head, &mut patience).await);
         }
         let whole = self.stream(&mut connection, &mut head, attempt, &mut patience).await?;
-        if whole && connection.is_usable().await {
+        if whole && self.client.keeps_connections() && connection.is_usable().await {
             *kept = Some(connection);
         }
         Ok(())
@@ -230,8 +293,11 @@ impl Exchanger {
                 ConnectFailure::Tls(error) => RequestFailure::Tls(error),
                 ConnectFailure::Timeout(limit) => RequestFailure::TimeoutConnect(limit),
             })?;
-        let connect_us = u64::try_from(connection.connect_took().as_micros()).unwrap_or(u64::MAX);
-        attempt.connection = Some(ConnectionUse::Opened { connect_us });
+        let us = |took: Duration| Micros::try_from(took.as_micros()).unwrap_or(Micros::MAX);
+        attempt.connection = Some(ConnectionUse::Opened {
+            connect_us: us(connection.connect_took()),
+            tls_us: connection.tls_took().map(us),
+        });
         Ok(connection)
     }
 
@@ -260,7 +326,7 @@ impl Exchanger {
                     let read = connection.stamps().last_read();
                     if read.number != attempt.last_read {
                         attempt.last_read = read.number;
-                        self.reads.borrow_mut().note(&read);
+                        self.reads.borrow_mut().note(&read, None);
                     }
                     attempt.answer.take(&bytes, read.number, read.arrived_ns / 1_000)?;
                     attempt.tell(events, self);

@@ -16,6 +16,10 @@ pub struct Sample {
     pub picked_up_us: Micros,
     /// When its first byte was handed to the socket.
     pub sent_us: Option<Micros>,
+    /// When its last byte had been taken by the socket.
+    pub written_us: Option<Micros>,
+    /// When the response's head had arrived.
+    pub head_us: Option<Micros>,
     /// First SSE event of any kind.
     pub first_event_us: Option<Micros>,
     /// First token event that is not reasoning.
@@ -63,10 +67,12 @@ pub struct TokenEvent {
 /// How a request came by its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionUse {
-    /// Opened for it; the TCP connect took this long, in microseconds.
+    /// Opened for it; in microseconds.
     Opened {
         /// TCP connect alone, without DNS and TLS.
         connect_us: u64,
+        /// The TLS handshake after that; none: there was none, or it did not succeed.
+        tls_us: Option<u64>,
     },
     /// Had served before.
     Reused,

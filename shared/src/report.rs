@@ -6,6 +6,7 @@ mod aliases;
 mod early_stopping;
 mod goodput;
 mod stopped;
+mod target_metrics;
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ pub use self::{
     early_stopping::{EarlyStopping, SampleSize},
     goodput::Goodput,
     stopped::{Stopped, StoppedBy},
+    target_metrics::{Gauge, TargetMetrics},
 };
 use crate::Timestamp;
 
@@ -57,6 +59,9 @@ pub struct Report {
     /// What ended it before its time; none: nothing did.
     #[serde(default)]
     pub stopped: Option<Stopped>,
+    /// What the server under test said of itself; none: its `/metrics` were not read.
+    #[serde(default)]
+    pub target_metrics: Option<TargetMetrics>,
 }
 
 /// The stretch of time the figures are of.
@@ -230,6 +235,15 @@ pub struct Latency {
     pub stall_ms: Option<Distribution>,
     /// TCP connect of the connections that were opened; without DNS and TLS.
     pub connect_ms: Option<Distribution>,
+    /// TLS handshake of the connections that were opened, after TCP connect; none without TLS.
+    #[serde(default)]
+    pub tls_ms: Option<Distribution>,
+    /// First to last byte of the request, as the socket took them.
+    #[serde(default)]
+    pub send_ms: Option<Distribution>,
+    /// Last byte of the request to the head of the response.
+    #[serde(default)]
+    pub wait_ms: Option<Distribution>,
     /// The same from when a request was due: no coordinated omission.
     pub from_intent: FromIntent,
 }
@@ -426,7 +440,8 @@ pub struct Validity {
     pub reasons: Vec<String>,
     /// Who took the receive stamps; `user` if any stream had no kernel stamps.
     pub stamp_source: StampSource,
-    /// From the kernel's stamp to ours: this client's own lag.
+    /// From the kernel's stamp to ours: this client's own lag. Where stamps are ours: the longest
+    /// that what was read can have waited; none where that is not known either.
     pub stamp_lag_ms: Option<Distribution>,
     /// From due to sent.
     pub schedule_lag_ms: Option<Distribution>,
@@ -487,6 +502,9 @@ pub struct TargetEnvironment {
     pub ignore_eos: bool,
     /// Whether it takes `min_tokens`.
     pub min_tokens: bool,
+    /// How long its name took to look up, once before the load; none: there was nothing to look up.
+    #[serde(default)]
+    pub dns_ms: Option<f64>,
 }
 
 /// One second of a run.
@@ -513,4 +531,13 @@ pub struct SecondRow {
     pub itl_ms_p50: Option<f64>,
     /// 99th percentile of the same.
     pub itl_ms_p99: Option<f64>,
+    /// Requests that waited in the server's queue, by its own `/metrics`, read in this second.
+    #[serde(default)]
+    pub target_queue: Option<f64>,
+    /// Requests that the server worked on, read the same way.
+    #[serde(default)]
+    pub target_running: Option<f64>,
+    /// Share of the server's KV cache that was used, 0 to 1, read the same way.
+    #[serde(default)]
+    pub target_kv_cache: Option<f64>,
 }

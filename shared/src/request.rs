@@ -134,6 +134,8 @@ impl NewBenchmark {
         let slo = read.slo();
         let margins = read.margins(load.duration());
         let stops = read.stops();
+        let fresh_connections = read.flag("fresh_connections", false);
+        let scrape = read.flag("scrape", true);
 
         match (url, read.errors) {
             (Some(url), errors) if errors.is_empty() => Ok(Self {
@@ -150,6 +152,8 @@ impl NewBenchmark {
                     slo,
                     margins,
                     stops,
+                    fresh_connections,
+                    scrape,
                 },
                 notes,
                 favorite,

@@ -62,6 +62,28 @@ pub struct BenchmarkSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", oai(skip_serializing_if_is_none))]
     pub stops: Option<Stops>,
+    /// Whether each request opens a connection of its own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "is_default"))]
+    pub fresh_connections: bool,
+    /// Whether the target's own `/metrics` are read beside the load, where it has any.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[cfg_attr(feature = "openapi", oai(default = "yes", skip_serializing_if = "is_yes"))]
+    pub scrape: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's way of asking")]
+fn is_yes(flag: &bool) -> bool {
+    *flag
+}
+
+/// Left out where it says nothing: a spec that does not ask for it is written as ever.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// How long answers are.

@@ -30,9 +30,14 @@ impl TargetUrl {
 
     /// The URL of an endpoint, e.g. `endpoint("chat/completions")` for `…/v1/chat/completions`.
     pub fn endpoint(&self, path: &str) -> Url {
+        self.beside_v1(&format!("v1/{path}"))
+    }
+
+    /// The URL of what a server has beside its `/v1`, e.g. `beside_v1("metrics")`.
+    pub fn beside_v1(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         let prefix = self.base.path().trim_end_matches('/');
-        url.set_path(&format!("{prefix}/v1/{path}"));
+        url.set_path(&format!("{prefix}/{path}"));
         url
     }
 
@@ -185,6 +190,7 @@ mod tests {
     fn an_endpoint_keeps_the_path_prefix() {
         let url = target("https://gateway.example/llm/v1").unwrap();
         assert_eq!(url.endpoint("models").as_str(), "https://gateway.example/llm/v1/models");
+        assert_eq!(url.beside_v1("metrics").as_str(), "https://gateway.example/llm/metrics");
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::{
     InvalidSettings, Settings,
     answer::{Answer, Fault},
     dialect::{self, Endpoint, Frame, MOST_TOKENS, Refusal, Request},
+    prometheus,
     stats::{Counters, OpenAnswer},
     stream::{AnswerStream, Step},
     words::Words,
@@ -58,7 +59,8 @@ struct Simulator {
 /// Answers what `listener` accepts until `shutdown`; what is open then is cut.
 ///
 /// `GET /v1/models`, `POST /v1/chat/completions`, `POST /v1/completions`, `GET /health`, and
-/// `GET /stats` for what the server counted ([`crate::Stats`]).
+/// `GET /stats` for what the server counted ([`crate::Stats`]), `GET /metrics` for the same in
+/// Prometheus' format and vLLM's names.
 ///
 /// # Errors
 ///
@@ -128,6 +130,10 @@ impl Simulator {
             (&Method::GET, "/stats") => {
                 let stats = serde_json::to_vec(&self.counters.read()).unwrap_or_default();
                 json(StatusCode::OK, stats.into())
+            }
+            (&Method::GET, "/metrics") => {
+                let text = prometheus::of(&self.counters.read(), &self.settings.model);
+                respond(StatusCode::OK, prometheus::CONTENT_TYPE, Either::Left(Full::new(text)))
             }
             (&Method::GET, "/v1/models") => match self.authorized(&request) {
                 Ok(()) => {

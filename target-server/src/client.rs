@@ -38,10 +38,11 @@ use tokio_rustls::TlsConnector;
 
 pub use crate::stream::{Clock, LastRead, Stamps};
 use crate::{Blocked, Egress, ResolveFailure, USER_AGENT, excerpt, tls};
-use crate::{stream::StampedStream, wire::Wire};
-
-/// Most bytes of a response's head, and of a read.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+use crate::{
+    response::{MAX_HEAD_BYTES, MAX_HEADERS},
+    stream::StampedStream,
+    wire::Wire,
+};
 
 /// What all connections of a run have in common. Cheap to share; holds the key.
 pub struct Client {
@@ -55,6 +56,8 @@ pub struct Client {
     /// A request up to the number of its body's bytes.
     head: Vec<u8>,
     connect_timeout: Duration,
+    looked_up_in: Option<Duration>,
+    keeps_connections: bool,
 }
 
 /// Why there can be no client for a target.
@@ -96,7 +99,7 @@ impl Client {
         egress: Egress,
         connect_timeout: Duration,
     ) -> Result<Self, ClientError> {
-        let addresses = egress.resolve(url).await?;
+        let (addresses, looked_up_in) = egress.resolve_timed(url).await?;
         let endpoint = url.endpoint("chat/completions");
         let path =
             endpoint.path().parse().map_err(|_| ClientError::Request(endpoint.to_string()))?;
@@ -111,7 +114,27 @@ impl Client {
             path,
             headers,
             connect_timeout,
+            looked_up_in,
+            keeps_connections: true,
         })
+    }
+
+    /// The same with a connection of its own for each request, and told so: `connection: close`.
+    #[must_use]
+    pub fn with_fresh_connections(mut self) -> Self {
+        self.headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        self.head = head(self.path.path(), &self.headers);
+        Self { keeps_connections: false, ..self }
+    }
+
+    /// Whether a connection serves again after an answer.
+    pub fn keeps_connections(&self) -> bool {
+        self.keeps_connections
+    }
+
+    /// How long the target's name took to look up; none: there was nothing to look up.
+    pub fn looked_up_in(&self) -> Option<Duration> {
+        self.looked_up_in
     }
 
     /// Opens a connection to the next of the target's addresses; tries the others if it refuses.
@@ -174,16 +197,20 @@ impl Client {
     ) -> Result<Connection, ConnectFailure> {
         let stream = StampedStream::new(socket, Arc::clone(clock)).map_err(ConnectFailure::Tcp)?;
         let stamps = stream.stamps();
+        let mut tls_took = None;
         let (sender, driver) = match &self.tls {
             None => http(stream).await,
             Some((config, name)) => {
                 let connector = TlsConnector::from(Arc::clone(config));
+                let began = Instant::now();
                 let session = connector.connect(name.clone(), stream).await;
-                http(session.map_err(ConnectFailure::Tls)?).await
+                let session = session.map_err(ConnectFailure::Tls)?;
+                tls_took = Some(began.elapsed());
+                http(session).await
             }
         }
         .map_err(|error| ConnectFailure::Tcp(io::Error::other(error)))?;
-        Ok(Connection { sender, driver, over: None, stamps, connect_took })
+        Ok(Connection { sender, driver, over: None, stamps, connect_took, tls_took })
     }
 
     /// What a target said, without the key.
@@ -253,8 +280,12 @@ async fn http<S>(stream: S) -> hyper::Result<(Sender, Driver)>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let (sender, connection) =
-        http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEAD_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await?;
     Ok((sender, Box::pin(connection)))
 }
 
@@ -266,6 +297,7 @@ pub struct Connection {
     over: Option<Result<(), String>>,
     stamps: Arc<Stamps>,
     connect_took: Duration,
+    tls_took: Option<Duration>,
 }
 
 /// The head of a response; its body is read with [`Connection::read`].
@@ -311,6 +343,11 @@ impl Connection {
     /// How long the TCP connect took, without DNS and TLS.
     pub fn connect_took(&self) -> Duration {
         self.connect_took
+    }
+
+    /// How long the TLS handshake took after that; none without TLS.
+    pub fn tls_took(&self) -> Option<Duration> {
+        self.tls_took
     }
 
     /// Whether another request can be sent. Takes notice of a server that has closed meanwhile.

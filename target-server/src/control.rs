@@ -146,11 +146,32 @@ impl Control {
         Ok(ModelList { models: models.into_iter().map(named).collect(), server })
     }
 
+    /// What the target's `/metrics` says, up to [`MAX_BODY_BYTES`].
+    pub(crate) async fn metrics(&self, limit: Duration) -> Result<String, TargetError> {
+        let within = async {
+            let page = self.url.beside_v1("metrics");
+            let response = self.send_to(Method::GET, page, None, limit).await?;
+            self.body(response, limit).await
+        };
+        let body = deadline(limit, within).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     /// Sends a request and returns the response to it, if it is a 2xx.
     pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
+        body: Option<Vec<u8>>,
+        limit: Duration,
+    ) -> Result<Response, TargetError> {
+        self.send_to(method, self.url.endpoint(path), body, limit).await
+    }
+
+    async fn send_to(
+        &self,
+        method: Method,
+        url: url::Url,
         body: Option<Vec<u8>>,
         limit: Duration,
     ) -> Result<Response, TargetError> {
@@ -161,7 +182,7 @@ impl Control {
         }
         let mut request = self
             .http
-            .request(method, self.url.endpoint(path))
+            .request(method, url)
             .timeout(limit)
             .header(header::ACCEPT_ENCODING, "identity");
         if let Some(key) = &self.key {

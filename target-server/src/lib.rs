@@ -12,6 +12,7 @@ pub mod excerpt;
 pub mod probe;
 pub mod request;
 pub mod response;
+pub mod scrape;
 pub mod sse;
 mod stream;
 mod tls;

@@ -6,10 +6,14 @@
 
 use std::fmt;
 
-/// Most bytes of a head, a trailer or a line of chunk size.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Most bytes of a head.
+pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Most headers of a head.
-const MAX_HEADERS: usize = 128;
+pub(crate) const MAX_HEADERS: usize = 128;
+/// Most bytes that are no body in a chunked one: extensions of its chunks, and its trailer.
+const MAX_IGNORED_BYTES: usize = 16 * 1024;
+/// Longest body that can be announced.
+const MAX_LENGTH: u64 = u64::MAX - 2;
 
 /// What has been read.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,22 +62,51 @@ enum State {
     /// In a body that ends with the connection.
     Close,
     /// In the line that tells a chunk's size.
-    Size { size: u64, digits: u32, ignoring: bool },
+    Size { size: u64, at: SizeLine },
     /// In a chunk, so many bytes before its end.
     Chunk(u64),
     /// In the line end after a chunk.
-    ChunkEnd,
-    /// In the trailer, in a line with so many bytes so far.
-    Trailer { line: usize, total: usize },
+    ChunkEnd { cr: bool },
+    /// In the trailer, the last line of which is empty.
+    Trailer(TrailerLine),
     /// After the end.
     Over,
 }
+
+/// Where in a line of chunk size. Its end is CR and LF, nothing less: a server whose lines end
+/// otherwise has lost count, and what follows is not what it meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SizeLine {
+    /// Before the first digit.
+    Start,
+    Digits,
+    /// In the blanks behind the digits.
+    Blanks,
+    Extension,
+    /// Behind its CR.
+    Cr,
+}
+
+/// Where in a trailer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TrailerLine {
+    Start,
+    Within,
+    /// Behind a line's CR.
+    Cr,
+    /// Behind the CR of the empty line.
+    LastCr,
+}
+
+const FIRST_SIZE: State = State::Size { size: 0, at: SizeLine::Start };
 
 /// Reads one response.
 pub struct ResponseReader {
     state: State,
     /// The beginning of a head that came in pieces.
     head: Vec<u8>,
+    /// Bytes of extensions and of the trailer so far.
+    ignored: usize,
 }
 
 impl fmt::Debug for ResponseReader {
@@ -84,7 +117,7 @@ impl fmt::Debug for ResponseReader {
 
 impl Default for ResponseReader {
     fn default() -> Self {
-        Self { state: State::Head, head: Vec::new() }
+        Self { state: State::Head, head: Vec::new(), ignored: 0 }
     }
 }
 
@@ -117,27 +150,24 @@ impl ResponseReader {
                 }
                 State::Close => return Ok(Some(Part::Body(take(input, u64::MAX)))),
                 State::Size { .. } => self.size(input)?,
-                State::Chunk(0) => self.state = State::ChunkEnd,
+                State::Chunk(0) => self.state = State::ChunkEnd { cr: false },
                 State::Chunk(left) => {
                     let body = take(input, left);
                     self.state = State::Chunk(left - body.len() as u64);
                     return Ok(Some(Part::Body(body)));
                 }
-                State::ChunkEnd => match one(input) {
-                    b'\r' => {}
-                    b'\n' => self.state = State::Size { size: 0, digits: 0, ignoring: false },
-                    _ => return Err(BadResponse::Frame("no line end after a chunk")),
-                },
-                State::Trailer { line, total } => match one(input) {
-                    b'\n' if line == 0 => {
-                        self.state = State::Over;
+                State::ChunkEnd { cr } => {
+                    self.state = match (cr, one(input)) {
+                        (false, b'\r') => State::ChunkEnd { cr: true },
+                        (true, b'\n') => FIRST_SIZE,
+                        _ => return Err(BadResponse::Frame("no line end after a chunk")),
+                    };
+                }
+                State::Trailer(line) => {
+                    if self.trailer(line, one(input))? {
                         return Ok(Some(Part::End));
                     }
-                    b'\n' => self.state = State::Trailer { line: 0, total: total + 1 },
-                    b'\r' => {}
-                    _ if total >= MAX_HEAD_BYTES => return Err(BadResponse::HeadTooLarge),
-                    _ => self.state = State::Trailer { line: line + 1, total: total + 1 },
-                },
+                }
                 State::Over => return Err(BadResponse::Frame("bytes after the response's end")),
             }
         }
@@ -181,6 +211,12 @@ impl ResponseReader {
             *input = &[];
             return Ok(None);
         };
+        if length > MAX_HEAD_BYTES {
+            return Err(BadResponse::HeadTooLarge);
+        }
+        if length > MAX_HEAD_BYTES {
+            return Err(BadResponse::HeadTooLarge);
+        }
         let status = response.code.unwrap_or_default();
         let (head, state) = frame(&response)?;
         *input = &input[length - known..];
@@ -193,23 +229,56 @@ impl ResponseReader {
     }
 
     fn size(&mut self, input: &mut &[u8]) -> Result<(), BadResponse> {
-        let State::Size { size, digits, ignoring } = self.state else { return Ok(()) };
+        let State::Size { size, at } = self.state else { return Ok(()) };
         let byte = one(input);
-        self.state = match byte {
-            b'\n' if digits == 0 => return Err(BadResponse::Frame("a chunk without a size")),
-            b'\n' if size == 0 => State::Trailer { line: 0, total: 0 },
-            b'\n' => State::Chunk(size),
-            b'\r' => self.state,
-            b';' | b' ' | b'\t' if digits > 0 => State::Size { size, digits, ignoring: true },
-            _ if ignoring && (digits as usize) < MAX_HEAD_BYTES => {
-                State::Size { size, digits: digits + 1, ignoring }
+        let next = |at| State::Size { size, at };
+        self.state = match (at, byte) {
+            (SizeLine::Start | SizeLine::Digits, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+                let digit = char::from(byte).to_digit(16).unwrap_or_default();
+                let larger = size.checked_mul(16).map(|size| size | u64::from(digit));
+                let size = larger.ok_or(BadResponse::Frame("a chunk's size is too large"))?;
+                State::Size { size, at: SizeLine::Digits }
             }
-            _ => {
-                let digit = char::from(byte).to_digit(16).filter(|_| digits < 16 && !ignoring);
-                let digit = digit.ok_or(BadResponse::Frame("a chunk's size is no number"))?;
-                State::Size { size: size << 4 | u64::from(digit), digits: digits + 1, ignoring }
+            (SizeLine::Start, _) => return Err(BadResponse::Frame("a chunk without a size")),
+            (SizeLine::Digits | SizeLine::Blanks, b' ' | b'\t') => next(SizeLine::Blanks),
+            (SizeLine::Digits | SizeLine::Blanks, b';') => next(SizeLine::Extension),
+            (SizeLine::Digits | SizeLine::Blanks | SizeLine::Extension, b'\r') => {
+                next(SizeLine::Cr)
             }
+            (SizeLine::Extension, byte) if byte != b'\n' => {
+                self.ignore()?;
+                next(SizeLine::Extension)
+            }
+            (SizeLine::Cr, b'\n') if size == 0 => State::Trailer(TrailerLine::Start),
+            (SizeLine::Cr, b'\n') => State::Chunk(size),
+            _ => return Err(BadResponse::Frame("a chunk's size is no number")),
         };
+        Ok(())
+    }
+
+    /// Takes a byte of the trailer; true at the end of its empty line.
+    fn trailer(&mut self, line: TrailerLine, byte: u8) -> Result<bool, BadResponse> {
+        self.ignore()?;
+        let next = match (line, byte) {
+            (TrailerLine::Start, b'\r') => TrailerLine::LastCr,
+            (TrailerLine::Within, b'\r') => TrailerLine::Cr,
+            (TrailerLine::Start | TrailerLine::Within, _) => TrailerLine::Within,
+            (TrailerLine::Cr, b'\n') => TrailerLine::Start,
+            (TrailerLine::LastCr, b'\n') => {
+                self.state = State::Over;
+                return Ok(true);
+            }
+            _ => return Err(BadResponse::Frame("a trailer's line does not end")),
+        };
+        self.state = State::Trailer(next);
+        Ok(false)
+    }
+
+    fn ignore(&mut self) -> Result<(), BadResponse> {
+        self.ignored += 1;
+        if self.ignored > MAX_IGNORED_BYTES {
+            return Err(BadResponse::Frame("too much that is no body"));
+        }
         Ok(())
     }
 }
@@ -232,47 +301,69 @@ fn one(input: &mut &[u8]) -> u8 {
 /// What a head says, and how the body behind it is framed (RFC 9112, section 6.3).
 fn frame(response: &httparse::Response<'_, '_>) -> Result<(ResponseHead, State), BadResponse> {
     let status = response.code.unwrap_or_default();
-    let mut keep_alive = response.version == Some(1);
+    if status < 100 {
+        return Err(BadResponse::Head(format!("the status {status:03}")));
+    }
+    let is_http_1_1 = response.version == Some(1);
+    let (mut keeps, mut closes) = (is_http_1_1, false);
     let (mut content_type, mut retry_after) = (None, None);
-    let (mut length, mut chunked) = (None::<u64>, false);
+    // Of several transfer-encodings the last counts: it is the one that was put around the others.
+    let (mut length, mut chunked) = (None::<u64>, None);
     for header in response.headers.iter() {
-        let text = || std::str::from_utf8(header.value).ok().map(str::trim);
-        let has = |word: &str| {
-            text().is_some_and(|text| {
-                text.split(',').any(|part| part.trim().eq_ignore_ascii_case(word))
-            })
-        };
+        let text = text(header.value);
+        let words = || text.unwrap_or_default().split(',').map(str::trim);
+        let has = |wanted: &str| words().any(|word| word.eq_ignore_ascii_case(wanted));
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
         if is("content-type") {
-            content_type = text().map(str::to_owned);
+            content_type = content_type.or(text.map(str::to_owned));
         } else if is("retry-after") {
-            retry_after = text().map(str::to_owned);
+            retry_after = retry_after.or(text.map(str::to_owned));
         } else if is("connection") {
-            keep_alive = (keep_alive || has("keep-alive")) && !has("close");
+            closes |= has("close");
+            keeps |= has("keep-alive");
         } else if is("transfer-encoding") {
-            chunked = has("chunked");
-            if !chunked {
-                return Err(BadResponse::Frame("a transfer-encoding that is not chunked"));
-            }
+            chunked = Some(words().next_back().is_some_and(|w| w.eq_ignore_ascii_case("chunked")));
         } else if is("content-length") {
-            let number = text().and_then(|text| text.parse().ok());
-            let number = number.ok_or(BadResponse::Frame("a content-length that is no number"))?;
-            if length.is_some_and(|known| known != number) {
-                return Err(BadResponse::Frame("two content-lengths"));
+            for word in words() {
+                let number = number(word).filter(|number| *number <= MAX_LENGTH);
+                let number =
+                    number.ok_or(BadResponse::Frame("a content-length that is no number"))?;
+                if length.is_some_and(|known| known != number) {
+                    return Err(BadResponse::Frame("two content-lengths"));
+                }
+                length = Some(number);
             }
-            length = Some(number);
         }
     }
+    let mut keep_alive = keeps && !closes;
     let state = match (status, chunked, length) {
+        (101, ..) => {
+            keep_alive = false;
+            State::Length(0)
+        }
         (204 | 304, ..) => State::Length(0),
-        (_, true, _) => State::Size { size: 0, digits: 0, ignoring: false },
-        (_, false, Some(length)) => State::Length(length),
-        (_, false, None) => {
+        (_, Some(_), _) if !is_http_1_1 => {
+            return Err(BadResponse::Frame("a transfer-encoding in HTTP/1.0"));
+        }
+        (_, Some(true), _) => FIRST_SIZE,
+        (_, None, Some(length)) => State::Length(length),
+        (_, Some(false) | None, _) => {
             keep_alive = false;
             State::Close
         }
     };
     Ok((ResponseHead { status, content_type, retry_after, keep_alive }, state))
+}
+
+/// A header's value, where it is visible ASCII.
+fn text(value: &[u8]) -> Option<&str> {
+    let visible = value.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
+    std::str::from_utf8(value).ok().filter(|_| visible).map(str::trim)
+}
+
+/// Digits and nothing else, as a sign would be.
+fn number(word: &str) -> Option<u64> {
+    word.bytes().all(|byte| byte.is_ascii_digit()).then(|| word.parse().ok()).flatten()
 }
 
 #[cfg(test)]

@@ -118,6 +118,8 @@ pub struct Stamps {
     reads: AtomicU64,
     /// When the first byte since the last [`Stamps::expect_send`] was written, in ns + 1; 0: not yet.
     sent_ns_plus_1: AtomicU64,
+    /// When the last byte since then had been written, in ns + 1; 0: not yet.
+    written_ns_plus_1: AtomicU64,
 }
 
 const NO_STAMP: u64 = u64::MAX;
@@ -147,11 +149,17 @@ impl Stamps {
     /// Forgets the last send, so that the next write is the one that is noted.
     pub fn expect_send(&self) {
         self.sent_ns_plus_1.store(0, Relaxed);
+        self.written_ns_plus_1.store(0, Relaxed);
     }
 
     /// When the first byte since then was handed to the socket, in ns.
     pub fn sent_ns(&self) -> Option<u64> {
         self.sent_ns_plus_1.load(Relaxed).checked_sub(1)
+    }
+
+    /// When the last byte since then had been taken by the socket, in ns.
+    pub fn written_ns(&self) -> Option<u64> {
+        self.written_ns_plus_1.load(Relaxed).checked_sub(1)
     }
 
     fn note_read(&self, arrived_ns: u64, waited_ns: Option<u64>) {
@@ -164,6 +172,10 @@ impl Stamps {
         if self.sent_ns_plus_1.load(Relaxed) == 0 {
             self.sent_ns_plus_1.store(now_ns + 1, Relaxed);
         }
+    }
+
+    pub(crate) fn note_written(&self, now_ns: u64) {
+        self.written_ns_plus_1.store(now_ns + 1, Relaxed);
     }
 }
 
@@ -273,7 +285,9 @@ impl AsyncWrite for StampedStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.stamps.note_write(this.clock.now_ns());
-        Pin::new(&mut this.socket).poll_write(context, bytes)
+        let written = ready!(Pin::new(&mut this.socket).poll_write(context, bytes))?;
+        this.stamps.note_written(this.clock.now_ns());
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

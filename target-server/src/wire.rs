@@ -106,6 +106,11 @@ impl Wire {
         }
     }
 
+    /// Whether there is TLS.
+    pub fn is_secured(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Whether a TLS handshake is still under way.
     pub fn is_shaking_hands(&self) -> bool {
         self.tls.as_ref().is_some_and(|session| session.is_handshaking())
@@ -146,6 +151,9 @@ impl Wire {
             }
         };
         if written == self.outgoing.len() {
+            if written > 0 {
+                self.stamps.note_written(clock.now_ns());
+            }
             self.outgoing = Vec::new();
         } else {
             self.outgoing.drain(..written);

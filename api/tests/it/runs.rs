@@ -46,7 +46,7 @@ impl Hand {
             report: Some(report()),
             series: vec![SecondRow { t_s: 0, completed: 3, ..SecondRow::default() }],
         };
-        self.store.finish(held, ending).await.unwrap();
+        Box::pin(self.store.finish(held, ending)).await.unwrap();
     }
 
     pub(crate) async fn fail(&self, held: &Held) {
@@ -56,7 +56,7 @@ impl Hand {
             report: None,
             series: Vec::new(),
         };
-        self.store.finish(held, ending).await.unwrap();
+        Box::pin(self.store.finish(held, ending)).await.unwrap();
     }
 
     /// Takes and completes the benchmark `id`.

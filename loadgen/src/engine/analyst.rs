@@ -9,13 +9,13 @@ use std::{
 };
 
 use shared::{
-    MaxErrorRate, Phase, Progress, Report, Timestamp,
+    MaxErrorRate, Phase, Progress, Report, SecondRow, Timestamp,
     report::{Environment, StampSource, StoppedBy},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Live, Outcome, Prepared, Snapshot, load_thread::Crew, machine};
+use super::{Live, Outcome, Prepared, Snapshot, load_thread::Crew, machine, onlooker::Said};
 use crate::{
     metrics::{Counted, Instrument, Lag, Overload, Plan, Recorder, settle},
     prompt::Tokenizer,
@@ -42,6 +42,8 @@ pub(super) struct Analyst {
     max_error_rate: Option<f64>,
     /// None: overload stops nothing.
     overload: Option<Overload>,
+    /// What the target says of itself; none: it says nothing.
+    said: Option<Said>,
     process_cpu_before: Option<Duration>,
 }
 
@@ -72,8 +74,14 @@ impl Analyst {
             stop,
             max_error_rate: stops.max_error_rate.map(MaxErrorRate::get),
             overload: stops.on_overload.then(|| Overload::of(open_loop, warmup_s)),
+            said: None,
             process_cpu_before: machine::process_cpu(),
         }
+    }
+
+    /// The same, with what the target says of itself.
+    pub(super) fn hearing(self, said: Option<Said>) -> Self {
+        Self { said, ..self }
     }
 
     /// Takes samples until there can be no more, and tells about once a second.
@@ -95,9 +103,8 @@ impl Analyst {
                 break;
             }
             let progress = self.progress();
-            let figures = nth
-                .is_multiple_of(FIGURES_EVERY)
-                .then(|| Arc::new((self.report(), self.recorder.series())));
+            let figures =
+                nth.is_multiple_of(FIGURES_EVERY).then(|| Arc::new((self.report(), self.series())));
             snapshots.send_modify(|snapshot| {
                 snapshot.progress = progress;
                 if figures.is_some() {
@@ -108,7 +115,7 @@ impl Analyst {
         let progress = Progress { phase: Phase::Finalizing, ..self.progress() };
         Outcome {
             report: self.report_until(self.recorder.last_end_us()),
-            series: self.recorder.series(),
+            series: self.series(),
             progress,
             stopped: self.stop.is_cancelled(),
             max_error_rate: self.max_error_rate,
@@ -176,7 +183,18 @@ impl Analyst {
     }
 
     fn report_until(&self, end_us: Micros) -> Report {
-        self.recorder.report(&self.instrument(), self.environment.clone(), self.started_at, end_us)
+        let environment = self.environment.clone();
+        let report = self.recorder.report(&self.instrument(), environment, self.started_at, end_us);
+        let target_metrics = self.said.as_ref().map(|said| said.so_far().summary(end_us));
+        Report { target_metrics, ..report }
+    }
+
+    fn series(&self) -> Vec<SecondRow> {
+        let mut rows = self.recorder.series();
+        if let Some(said) = &self.said {
+            said.so_far().fill(&mut rows);
+        }
+        rows
     }
 
     /// How the instrument itself did.

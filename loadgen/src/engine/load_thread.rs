@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     arrival::{ThinkTime, closed_loop::dealt_to, staged, start_us},
-    exchange::{Exchanger, ReadLag},
+    exchange::{Exchanger, ReadLag, Wakes},
     metrics::Lag,
     sample::{Micros, Sample},
 };
@@ -128,6 +128,7 @@ impl LoadThread {
             live: Arc::clone(&self.live),
             handicap: self.handicap,
             reads: RefCell::default(),
+            wakes: Wakes::default(),
         }
     }
 

@@ -10,11 +10,14 @@ mod handicap;
 mod live;
 mod load_thread;
 mod machine;
+mod onlooker;
 mod open_loop;
 mod prepare;
 mod readiness;
 mod room;
 mod sender;
+#[cfg(test)]
+mod tests;
 mod user;
 
 use std::{
@@ -39,6 +42,7 @@ use self::{
     analyst::Analyst,
     brake::Brake,
     load_thread::{Crew, LoadThread},
+    onlooker::Onlooker,
     room::{Budget, Room},
 };
 
@@ -183,7 +187,10 @@ impl Prepared {
             .collect();
         drop(samples);
         let (done, outcome) = oneshot::channel();
-        let analyst = Analyst::new(&self, crew, origin, started_at, live, stop.clone());
+        let onlooker = self.scrape.clone().map(|scrape| Onlooker::start(scrape, origin));
+        let said = onlooker.as_ref().map(Onlooker::said);
+        let analyst =
+            Analyst::new(&self, crew, origin, started_at, live, stop.clone()).hearing(said);
         std::thread::Builder::new()
             .name("analyst".to_owned())
             .spawn(move || {

@@ -12,6 +12,7 @@ use target::{
     client::{Client, ClientError},
     probe::{Capabilities, ProbeFailure, probe},
     request::{Length, RequestMould},
+    scrape::Scrape,
 };
 
 use super::{handicap::Handicap, machine};
@@ -102,6 +103,8 @@ pub struct Prepared {
     pub(crate) load_threads: u32,
     pub(crate) driver: Driver,
     pub(crate) handicap: Handicap,
+    /// A way to what the target says of itself; none: it says nothing, or nobody asks.
+    pub(crate) scrape: Option<Scrape>,
 }
 
 /// What all load threads of a run share.
@@ -138,9 +141,12 @@ pub async fn prepare(
     let control =
         Control::new(&settings.egress, &spec.url, key.as_ref()).map_err(ProbeFailure::from)?;
     let capabilities = probe(&control, &spec).await?;
+    let scrape = if spec.scrape { Scrape::find(&control).await } else { None };
     let connect_timeout = Duration::from_secs_f64(spec.timeouts.connect_s.get());
     let client =
         Client::new(&spec.url, key.as_ref(), settings.egress.clone(), connect_timeout).await?;
+    let client = if spec.fresh_connections { client.with_fresh_connections() } else { client };
+    let dns_ms = client.looked_up_in().map(|took| took.as_secs_f64() * 1e3);
 
     let spare = machine::cores().saturating_sub(1).max(1);
     let load_threads = settings.load_threads.unwrap_or(spare).clamp(1, users);
@@ -155,7 +161,8 @@ pub async fn prepare(
         keep_text: tokenizer.is_some(),
         schedule: Schedule::of(&spec.load, spec.seed.get()),
     };
-    let environment = environment(&spec, capabilities, &settings.runner, load_threads);
+    let mut environment = environment(&spec, capabilities, &settings.runner, load_threads);
+    environment.target.dns_ms = dns_ms;
     Ok(Prepared {
         spec,
         run: Arc::new(run),
@@ -164,6 +171,7 @@ pub async fn prepare(
         load_threads,
         driver: settings.driver,
         handicap: Handicap::default(),
+        scrape,
     })
 }
 
@@ -195,6 +203,7 @@ fn environment(
             stream_usage: capabilities.stream_usage,
             ignore_eos: capabilities.ignore_eos,
             min_tokens: capabilities.min_tokens,
+            dns_ms: None,
         },
         spec_hash: spec_hash(spec),
         seed: spec.seed.get(),

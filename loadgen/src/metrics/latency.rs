@@ -20,6 +20,9 @@ pub(super) struct Latencies {
     icl: Histogram,
     stall: Histogram,
     connect: Histogram,
+    tls: Histogram,
+    send: Histogram,
+    wait: Histogram,
     ttft_from_intent: Histogram,
     e2e_from_intent: Histogram,
     failed: u64,
@@ -30,8 +33,11 @@ pub(super) struct Latencies {
 impl Latencies {
     /// Takes one request, however it ended.
     pub(super) fn record(&mut self, settled: &Settled) {
-        if let Some(ConnectionUse::Opened { connect_us }) = settled.sample.connection {
+        if let Some(ConnectionUse::Opened { connect_us, tls_us }) = settled.sample.connection {
             self.connect.record_us(connect_us);
+            if let Some(tls_us) = tls_us {
+                self.tls.record_us(tls_us);
+            }
         }
         match settled.sample.outcome {
             Outcome::Completed => self.record_completed(settled),
@@ -51,6 +57,12 @@ impl Latencies {
         let e2e_us = last.saturating_sub(sent);
         self.ttft.record_us(first.saturating_sub(sent));
         self.e2e.record_us(e2e_us);
+        if let Some(written) = sample.written_us {
+            self.send.record_us(written.saturating_sub(sent));
+            if let Some(head) = sample.head_us {
+                self.wait.record_us(head.saturating_sub(written));
+            }
+        }
         if let Some(answer) = sample.first_answer_us {
             self.ttfa.record_us(answer.saturating_sub(sent));
         }
@@ -94,6 +106,9 @@ impl Latencies {
             icl_ms: self.icl.distribution(),
             stall_ms: self.stall.distribution(),
             connect_ms: self.connect.distribution(),
+            tls_ms: self.tls.distribution(),
+            send_ms: self.send.distribution(),
+            wait_ms: self.wait.distribution(),
             from_intent: FromIntent {
                 ttft_ms: with_failures(&self.ttft_from_intent, self.failed),
                 e2e_ms: with_failures(&self.e2e_from_intent, self.failed),

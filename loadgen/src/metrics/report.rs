@@ -2,7 +2,7 @@
 
 use shared::{
     Report, Timestamp,
-    report::{Concurrency, Environment, Validity, Window},
+    report::{Concurrency, Distribution, Environment, Validity, Window},
 };
 
 use super::{
@@ -54,6 +54,9 @@ pub(super) fn assemble(
             stamp_source: instrument.stamp_source,
             schedule_lag_p99_ms: recorder.schedule_lag.quantile(990),
             loop_lag_p99_ms: instrument.loop_lag.quantile(990),
+            stamp_lag_p99_ms: instrument.stamp_lag.quantile(990),
+            usual_ttft_ms: latency.ttft_ms.as_ref().map(usual),
+            usual_itl_ms: latency.itl_ms.as_ref().map(usual),
             cpu_share: instrument.load_thread_cpu_share,
             coalesced_share: recorder.tally.coalesced_share(),
             itl_raw_share: latency.itl_raw_share,
@@ -96,7 +99,13 @@ pub(super) fn assemble(
         goodput,
         aliases: recorder.aliases.figures(),
         stopped: recorder.stopped.clone(),
+        target_metrics: None,
     }
+}
+
+/// The median; the mean where half of the values are 0, as of gaps within one read.
+fn usual(figure: &Distribution) -> f64 {
+    if figure.p50 > 0.0 { figure.p50 } else { figure.mean }
 }
 
 fn validity(recorder: &Recorder, instrument: &Instrument, evidence: &Evidence<'_>) -> Validity {

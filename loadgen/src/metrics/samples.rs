@@ -28,6 +28,8 @@ pub(super) fn sample(sent_ms: u64, events_ms: &[u64]) -> Sample {
         intended_us: ms(sent_ms),
         picked_up_us: ms(sent_ms),
         sent_us: Some(ms(sent_ms)),
+        written_us: Some(ms(sent_ms)),
+        head_us: Some(ms(sent_ms)),
         first_event_us: events.first().map(|event| event.at_us),
         first_answer_us: events.first().map(|event| event.at_us),
         end_us: last,

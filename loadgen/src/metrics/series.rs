@@ -103,6 +103,7 @@ impl Series {
             ttft_ms_p99: second.ttft.quantile_ms(990),
             itl_ms_p50: second.itl.quantile_ms(500),
             itl_ms_p99: second.itl.quantile_ms(990),
+            ..SecondRow::default()
         });
         rows.collect()
     }

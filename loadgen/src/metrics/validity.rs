@@ -20,6 +20,13 @@ pub const ACHIEVED_RATE: f64 = 0.95;
 pub const LOOP_LAG_DEGRADED_MS: f64 = 5.0;
 /// … and invalid, unless the kernel took the receive stamps: those do not wait for the thread.
 pub const LOOP_LAG_INVALID_MS: f64 = 50.0;
+/// This client's own lag (p99) / the figure it shows in, above which a run is degraded. It shows in
+/// a gap at both ends, and the true lag may be twice what a tick of the loop tells.
+pub const LAG_OF_FIGURE_DEGRADED: f64 = 0.05;
+/// … and invalid.
+pub const LAG_OF_FIGURE_INVALID: f64 = 0.25;
+/// Share of reads with several token events from which on their stamps may show in p99.
+pub const COALESCED_SHARE_OF_P99: f64 = 0.01;
 /// CPU share of the busiest load thread above which a run is degraded.
 pub const CPU_DEGRADED: f64 = 0.8;
 /// … and invalid: the client was the bottleneck.
@@ -56,6 +63,10 @@ pub(super) struct Evidence<'a> {
     pub(super) stamp_source: StampSource,
     pub(super) schedule_lag_p99_ms: Option<f64>,
     pub(super) loop_lag_p99_ms: Option<f64>,
+    pub(super) stamp_lag_p99_ms: Option<f64>,
+    /// The usual TTFT and ITL: the medians, or the mean where that is 0.
+    pub(super) usual_ttft_ms: Option<f64>,
+    pub(super) usual_itl_ms: Option<f64>,
     pub(super) cpu_share: Option<f64>,
     pub(super) coalesced_share: Option<f64>,
     pub(super) itl_raw_share: Option<f64>,
@@ -125,6 +136,7 @@ fn instrument(evidence: &Evidence<'_>, findings: &mut Findings) {
             )
         });
     }
+    stamps(evidence, findings);
     if let Some(share) = evidence.cpu_share {
         findings.judge(graded(share, CPU_DEGRADED, CPU_INVALID), || {
             format!(
@@ -144,6 +156,37 @@ fn instrument(evidence: &Evidence<'_>, findings: &mut Findings) {
             COALESCED_SHARE * 100.0
         ));
     }
+}
+
+/// Whether the client's own lag shows in the receive stamps. One of the kernel's is right however
+/// late the thread is, unless a read took several events: it is that of the last of them.
+fn stamps(evidence: &Evidence<'_>, findings: &mut Findings) {
+    let lag = [evidence.loop_lag_p99_ms, evidence.stamp_lag_p99_ms];
+    let Some(lag) = lag.into_iter().flatten().reduce(f64::max) else { return };
+    let (itl, ttft) = (evidence.usual_itl_ms, evidence.usual_ttft_ms);
+    let coalesced = evidence.coalesced_share.unwrap_or_default();
+    let (figure, worst, why) = match evidence.stamp_source {
+        StampSource::User => {
+            let smaller = [itl.map(|ms| ("ITL", ms)), ttft.map(|ms| ("TTFT", ms))];
+            let smaller = smaller.into_iter().flatten().min_by(|(_, a), (_, b)| a.total_cmp(b));
+            let why = "receive stamps are this process's own".to_owned();
+            (smaller, Verdict::Invalid, why)
+        }
+        StampSource::Kernel if coalesced > COALESCED_SHARE_OF_P99 => {
+            let why = format!("{:.1} % of the reads held several token events", coalesced * 100.0);
+            (itl.map(|ms| ("ITL", ms)), Verdict::Degraded, why)
+        }
+        StampSource::Kernel => return,
+    };
+    let Some((name, usual)) = figure.filter(|(_, usual)| *usual > 0.0) else { return };
+    let verdict = graded(lag / usual, LAG_OF_FIGURE_DEGRADED, LAG_OF_FIGURE_INVALID).min(worst);
+    findings.judge(verdict, || {
+        format!(
+            "{why}, and this client's lag (p99 {lag:.2} ms) is {:.0} % of the usual {name} of {usual:.1} ms, above {:.0} %",
+            lag / usual * 100.0,
+            LAG_OF_FIGURE_DEGRADED * 100.0
+        )
+    });
 }
 
 fn sample_size(evidence: &Evidence<'_>, findings: &mut Findings) {

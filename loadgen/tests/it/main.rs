@@ -1,10 +1,12 @@
 //! The instrument against servers whose truth is known.
 
 mod bad_targets;
+mod connections;
 mod ends;
 mod open_loops;
 mod simulated;
 mod stamps;
+mod target_metrics;
 
 use std::{path::PathBuf, time::Duration};
 

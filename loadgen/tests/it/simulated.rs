@@ -191,6 +191,12 @@ async fn tls_changes_nothing_in_the_figures() {
             assert_eq!(report.tokens.output, 16 * report.requests.completed);
             assert_eq!(report.validity.connections_opened, 4);
             assert_eq!(report.validity.stamp_source, StampSource::Kernel);
+            let tls = report.latency.tls_ms.expect("a handshake for each connection");
+            assert!(tls.n == 4 && tls.min > 0.1 && tls.max < 1_000.0, "{driver:?}: {tls:?}");
+            let fresh = json!({"max_tokens": 16, "fresh_connections": true});
+            let each = drive_by(driver, short(&url, fresh)).await.report;
+            assert_eq!(each.requests.failed, 0, "{driver:?} {:?}", each.failures);
+            assert_eq!(each.latency.tls_ms.expect("some").n, each.requests.started);
             let ttft = report.latency.ttft_ms.expect("some");
             assert!(ttft.min >= 30.0, "{driver:?}: before the simulator's own: {ttft:?}");
         }

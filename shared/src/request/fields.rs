@@ -208,6 +208,18 @@ pub const FIELDS: &[Field] = &[
         "Seconds at the end of duration whose requests are left out of latencies, rates and goodput.",
     ),
     field(
+        "fresh_connections",
+        Kind::Flag,
+        "false",
+        "Each request opens a connection of its own (DNS aside) and says `connection: close`.",
+    ),
+    field(
+        "scrape",
+        Kind::Flag,
+        "true",
+        "Read the target's own /metrics once a second beside the load, where it has those of vLLM, SGLang, llama.cpp or TGI.",
+    ),
+    field(
         "arrival",
         Kind::Text { max_chars: 32 },
         "closed_loop; constant where rate is given; staged where stages are",

@@ -214,5 +214,6 @@ pub(crate) fn report(completed: u64) -> Report {
         goodput: None,
         aliases: Aliases::default(),
         stopped: None,
+        target_metrics: None,
     }
 }

@@ -16,6 +16,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use shared::TargetUrl;
@@ -117,7 +118,16 @@ impl Egress {
     /// The addresses that a connection to the target may go to now, in the resolver's order.
     /// `localhost` is not looked up.
     pub async fn resolve(&self, url: &TargetUrl) -> Result<Vec<SocketAddr>, ResolveFailure> {
+        self.resolve_timed(url).await.map(|(addresses, _)| addresses)
+    }
+
+    /// The same, and how long the name took to look up; none: there was nothing to look up.
+    pub(crate) async fn resolve_timed(
+        &self,
+        url: &TargetUrl,
+    ) -> Result<(Vec<SocketAddr>, Option<Duration>), ResolveFailure> {
         self.check(url)?;
+        let mut looked_up_in = None;
         let port = url.port();
         let (name, found) = match url.host() {
             Host::Ipv4(ip) => (None, vec![SocketAddr::new(ip.into(), port)]),
@@ -127,7 +137,10 @@ impl Egress {
                 let found = if name.is_localhost() {
                     LOOPBACK.iter().map(|ip| SocketAddr::new(*ip, port)).collect()
                 } else {
-                    (self.lookup)(domain.to_owned(), port).await.map_err(ResolveFailure::Dns)?
+                    let began = Instant::now();
+                    let found = (self.lookup)(domain.to_owned(), port).await;
+                    looked_up_in = Some(began.elapsed());
+                    found.map_err(ResolveFailure::Dns)?
                 };
                 (Some(name), found)
             }
@@ -144,7 +157,7 @@ impl Egress {
             .filter(|address| !ours.contains(&address.ip().to_canonical()))
             .filter(|address| self.may(name.as_ref(), address.ip(), port))
             .collect();
-        if vetted.is_empty() { Err(Blocked.into()) } else { Ok(vetted) }
+        if vetted.is_empty() { Err(Blocked.into()) } else { Ok((vetted, looked_up_in)) }
     }
 
     /// Whether an address that [`Egress::resolve`] returned earlier may still be connected to: our

@@ -2,6 +2,8 @@
 
 mod control;
 mod probe;
+mod scrape;
+mod send;
 mod tls;
 
 use secrecy::SecretString;

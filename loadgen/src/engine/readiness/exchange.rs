@@ -211,10 +211,11 @@ impl Exchange {
             }
             if self.attempt.connection.is_none() {
                 let connect_us = ex.now_us().saturating_sub(self.dialed_us);
-                self.attempt.connection = Some(ConnectionUse::Opened { connect_us });
+                self.attempt.connection = Some(ConnectionUse::Opened { connect_us, tls_us: None });
             }
             let shaking_hands = wire.is_shaking_hands();
             if !shaking_hands && self.sent_at_us.is_none() {
+                self.note_handshake(ex);
                 if let Err(error) = self.send(ex) {
                     return self.broken(&error.to_string(), ex, registry);
                 }
@@ -232,7 +233,7 @@ impl Exchange {
                 self.last_byte_us = received.read.arrived_ns / 1_000;
                 if self.attempt.last_read != received.read.number {
                     self.attempt.last_read = received.read.number;
-                    ex.reads.borrow_mut().note(&received.read);
+                    ex.reads.borrow_mut().note(&received.read, ex.wakes.since_us(&received.read));
                 }
                 if self.take(received.bytes, received.read.number, ex)? {
                     return Ok(true);
@@ -247,6 +248,29 @@ impl Exchange {
             if !may_be_more {
                 return Ok(false);
             }
+        }
+    }
+
+    /// Notes how long a TLS handshake took that is over.
+    fn note_handshake(&mut self, ex: &Exchanger) {
+        if let Some(ConnectionUse::Opened { connect_us, tls_us }) = &mut self.attempt.connection
+            && self.wire.as_ref().is_some_and(Wire::is_secured)
+        {
+            *tls_us = Some(ex.now_us().saturating_sub(self.dialed_us + *connect_us));
+        }
+    }
+
+    /// Notes when the head came, and when the request had gone out.
+    fn note_head(&mut self) {
+        let written_ns = self.wire.as_ref().and_then(|wire| wire.stamps().written_ns());
+        self.attempt.written_us = written_ns.map(|ns| ns / 1_000);
+        self.attempt.head_us = Some(self.last_byte_us);
+    }
+
+    /// Something came behind the end: who knows what it belongs to.
+    fn distrust(&mut self) {
+        if let Some(head) = &mut self.head {
+            head.keep_alive = false;
         }
     }
 
@@ -274,6 +298,7 @@ impl Exchange {
                     self.refused =
                         head.status != 200 || !may_be_event_stream(head.content_type.as_deref());
                     self.head = Some(head);
+                    self.note_head();
                 }
                 Part::Body(bytes) if self.refused => {
                     self.said.extend_from_slice(bytes);
@@ -290,7 +315,12 @@ impl Exchange {
                     }
                 }
                 Part::End if self.refused => return Err(self.refusal(ex, true)),
-                Part::End => return self.attempt.answer.end(None, ex.now_us()).map(|()| true),
+                Part::End => {
+                    if !input.is_empty() {
+                        self.distrust();
+                    }
+                    return self.attempt.answer.end(None, ex.now_us()).map(|()| true);
+                }
             }
         }
     }

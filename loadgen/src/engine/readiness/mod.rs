@@ -124,6 +124,7 @@ impl Readiness {
             {
                 return Err(error);
             }
+            self.exchanger.wakes.note(now_us, || self.exchanger.now_us());
             for event in &events {
                 let index = event.token().0;
                 if event.token() == ALARM {
@@ -242,7 +243,9 @@ impl Readiness {
     fn settle(&self, turn: &mut Turn, index: usize, standing: Standing) {
         let seat = &mut turn.seats[index];
         let (outcome, kept) = match standing {
-            Standing::Over(outcome, kept) => (outcome, kept),
+            Standing::Over(outcome, kept) => {
+                (outcome, kept.filter(|_| self.exchanger.client.keeps_connections()))
+            }
             Standing::Open => {
                 if let Doing::Asking(exchange) = &mut seat.doing
                     && let Some(at_us) = exchange.earlier_deadline_us(&self.exchanger)

@@ -155,8 +155,30 @@ fn failed_and_cancelled_requests_enter_no_latency() {
 
 #[test]
 fn connect_is_of_the_connections_that_were_opened() {
-    let mut opened = sample(0, &[10]);
-    opened.connection = Some(ConnectionUse::Opened { connect_us: 3_000 });
-    let latency = of([opened, sample(0, &[10])]).latency();
+    let opened = |tls_us| {
+        let mut opened = sample(0, &[10]);
+        opened.connection = Some(ConnectionUse::Opened { connect_us: 3_000, tls_us });
+        opened
+    };
+    let latency = of([opened(None), sample(0, &[10])]).latency();
+    assert_eq!((brief(latency.connect_ms), latency.tls_ms), (Some((1, 3.0, 3.0)), None));
+    // whatever became of the request
+    let latency = of([opened(Some(7_000)).failed(overloaded())]).latency();
     assert_eq!(brief(latency.connect_ms), Some((1, 3.0, 3.0)));
+    assert_eq!(brief(latency.tls_ms), Some((1, 7.0, 7.0)));
+}
+
+#[test]
+fn send_is_first_to_last_byte_of_the_request_and_wait_is_from_there_to_the_head() {
+    let mut sent = sample(100, &[150]);
+    (sent.written_us, sent.head_us) = (Some(ms(102)), Some(ms(142)));
+    let mut failed = sample(0, &[10]).failed(overloaded());
+    (failed.written_us, failed.head_us) = (Some(ms(5)), Some(ms(9)));
+    let latency = of([sent, failed]).latency();
+    assert_eq!(brief(latency.send_ms), Some((1, 2.0, 2.0)));
+    assert_eq!(brief(latency.wait_ms), Some((1, 40.0, 40.0)));
+    // a server may answer before it has read the whole request
+    let mut early = sample(0, &[10]);
+    (early.written_us, early.head_us) = (Some(ms(8)), Some(ms(3)));
+    assert_eq!(brief(of([early]).latency().wait_ms), Some((1, 0.0, 0.0)));
 }

@@ -23,7 +23,7 @@ fn the_schedule_lag_is_ours_and_not_the_time_a_connection_took() {
     assert_eq!(schedule_lag_us(&reused), ms(30));
     let mut opened = sample(180, &[200]).due_at(100);
     opened.picked_up_us = ms(110);
-    opened.connection = Some(ConnectionUse::Opened { connect_us: 60_000 });
+    opened.connection = Some(ConnectionUse::Opened { connect_us: 60_000, tls_us: None });
     assert_eq!(schedule_lag_us(&opened), ms(10));
     let mut never_sent = sample(0, &[]).due_at(100).failed(overloaded());
     (never_sent.sent_us, never_sent.connection) = (None, None);

@@ -285,7 +285,7 @@ fn concurrency_is_told_by_mean_and_peak() {
 #[test]
 fn connections_and_reads_are_told_as_shares() {
     let mut opened = sample(0, &[10, 20]).counted(1, 2);
-    opened.connection = Some(ConnectionUse::Opened { connect_us: 200 });
+    opened.connection = Some(ConnectionUse::Opened { connect_us: 200, tls_us: None });
     (opened.token_reads, opened.coalesced_reads) = (2, 1);
     let mut unconnected = sample(0, &[]).failed(overloaded());
     (unconnected.connection, unconnected.sent_us) = (None, None);

@@ -53,6 +53,9 @@ fn judged(
         stamp_source: StampSource::Kernel,
         schedule_lag_p99_ms: Some(0.2),
         loop_lag_p99_ms: Some(0.2),
+        stamp_lag_p99_ms: Some(0.1),
+        usual_ttft_ms: Some(200.0),
+        usual_itl_ms: Some(20.0),
         cpu_share: Some(0.3),
         coalesced_share: Some(0.0),
         itl_raw_share: Some(0.0),
@@ -93,6 +96,7 @@ fn stalled_threads_invalidate_only_stamps_of_their_own() {
         judged(|_, _, e| {
             e.loop_lag_p99_ms = Some(ms);
             e.stamp_source = source;
+            (e.usual_ttft_ms, e.usual_itl_ms) = (Some(2_000.0), Some(2_000.0));
         })
         .0
     };
@@ -236,4 +240,116 @@ fn the_worst_reason_decides_and_stands_first() {
         "{reasons:?}"
     );
     assert!(reasons[2].contains("failed"));
+}
+
+#[test]
+fn own_stamps_degrade_where_the_lag_shows_in_a_figure_and_the_kernels_never() {
+    let lag = |source, ms, itl, ttft| {
+        judged(|_, _, e| {
+            e.stamp_source = source;
+            e.loop_lag_p99_ms = Some(ms);
+            (e.usual_itl_ms, e.usual_ttft_ms) = (itl, ttft);
+        })
+    };
+    let user = |ms| lag(StampSource::User, ms, Some(20.0), Some(200.0)).0;
+    assert_eq!(
+        [1.0, 1.1, 4.9, 5.1].map(user),
+        [Verdict::Valid, Verdict::Degraded, Verdict::Degraded, Verdict::Invalid]
+    );
+    let kernel = |ms| lag(StampSource::Kernel, ms, Some(20.0), Some(200.0)).0;
+    assert_eq!([1.1, 4.9, 5.0].map(kernel), [Verdict::Valid; 3]);
+    // answers of one token have no ITL, and a run without an answer neither
+    assert_eq!(lag(StampSource::User, 4.0, None, Some(100.0)).0, Verdict::Valid);
+    assert_eq!(lag(StampSource::User, 4.0, None, Some(50.0)).0, Verdict::Degraded);
+    assert_eq!(lag(StampSource::User, 4.0, None, None).0, Verdict::Valid);
+    let (_, reasons) = lag(StampSource::User, 2.0, Some(20.0), Some(200.0));
+    assert_eq!(
+        reasons[0],
+        "receive stamps are this process's own, and this client's lag (p99 2.00 ms) is 10 % of the usual ITL of 20.0 ms, above 5 %"
+    );
+    // what reads tell counts as much as what the loop's ticks tell
+    let read = judged(|_, _, e| {
+        (e.stamp_source, e.stamp_lag_p99_ms) = (StampSource::User, Some(1.5));
+    });
+    assert_eq!(read.0, Verdict::Degraded);
+}
+
+#[test]
+fn reads_of_several_events_degrade_where_the_thread_was_late() {
+    let coalesced = |share, lag| {
+        judged(|_, _, e| {
+            (e.coalesced_share, e.loop_lag_p99_ms) = (Some(share), Some(lag));
+        })
+        .0
+    };
+    assert_eq!(coalesced(0.01, 4.0), Verdict::Valid);
+    assert_eq!(coalesced(0.011, 4.0), Verdict::Degraded);
+    // a server that writes several events at once is read at once
+    assert_eq!(coalesced(1.0, 0.9), Verdict::Valid);
+    assert_eq!(coalesced(1.0, 1.1), Verdict::Degraded);
+}
+
+/// A client's lag at each of many events, in ms.
+fn lags() -> Vec<(&'static str, Vec<f64>)> {
+    let of = |lag: fn(u32, f64) -> f64, most: f64| (0..10_000).map(|nth| lag(nth, most)).collect();
+    // scattered, so that neighbours differ
+    let scattered: fn(u32, f64) -> f64 = |nth, most| most * f64::from(nth * 7_919 % 10_000) / 1e4;
+    let bursts: fn(u32, f64) -> f64 = |nth, most| if nth % 50 == 0 { most } else { 0.05 };
+    let rare: fn(u32, f64) -> f64 = |nth, most| if nth % 400 == 0 { most } else { 0.05 };
+    let often: fn(u32, f64) -> f64 = |nth, most| if nth % 3 == 0 { most } else { 0.1 };
+    let steady: fn(u32, f64) -> f64 = |_, most| most;
+    let mut all = Vec::new();
+    for most in [0.1, 0.5, 0.9, 1.1, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0] {
+        all.push(("scattered", of(scattered, most)));
+        all.push(("bursts", of(bursts, most)));
+        all.push(("rare", of(rare, most)));
+        all.push(("often", of(often, most)));
+        all.push(("steady", of(steady, most)));
+    }
+    all
+}
+
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a rank"
+    )]
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted[rank.max(1) - 1]
+}
+
+/// Truth: tokens 20 ms apart, the first after 200 ms or 30 ms. What user stamps make of it under
+/// each lag is worked out, and the verdict asked.
+#[test]
+fn no_verdict_is_valid_where_a_figure_of_own_stamps_is_a_tenth_wrong() {
+    let (mut wrong, mut right) = (0, 0);
+    for (kind, lags) in lags() {
+        for ttft in [200.0, 30.0] {
+            let itl = 20.0;
+            let ttfts: Vec<f64> = lags.iter().map(|lag| ttft + lag).collect();
+            let itls: Vec<f64> =
+                lags.windows(2).map(|ends| f64::max(itl + ends[1] - ends[0], 0.0)).collect();
+            let off = [0.5, 0.99].iter().any(|share| {
+                let of =
+                    |values: &[f64], truth: f64| (quantile(values, *share) - truth).abs() / truth;
+                of(&ttfts, ttft) > 0.1 || of(&itls, itl) > 0.1
+            });
+            let lag_p99 = quantile(&lags, 0.99);
+            let verdict = judged(|_, _, e| {
+                e.stamp_source = StampSource::User;
+                e.stamp_lag_p99_ms = Some(lag_p99);
+                e.usual_ttft_ms = Some(quantile(&ttfts, 0.5));
+                e.usual_itl_ms = Some(quantile(&itls, 0.5));
+            })
+            .0;
+            assert!(!off || verdict > Verdict::Valid, "{kind}, lag p99 {lag_p99}, TTFT {ttft}");
+            wrong += u32::from(off);
+            right += u32::from(verdict == Verdict::Valid);
+        }
+    }
+    assert!(wrong > 20 && right > 20, "{wrong} are wrong and {right} are called valid");
 }

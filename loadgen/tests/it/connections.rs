@@ -1,0 +1,65 @@
+//! Connections opened and reused, and the times of a request on its way.
+
+use serde_json::json;
+use testkit::{Chat, Script, ScriptedServer};
+
+use super::{DRIVERS, drive_by, ms, short};
+
+#[tokio::test]
+async fn wait_is_from_the_request_to_the_head_and_no_token_is_in_it() {
+    let tokens = || Script::new().after(ms(80)).chunked_head().after(ms(60)).token("a");
+    for driver in DRIVERS {
+        let server = ScriptedServer::chat_script(tokens().done().end_chunks());
+        let report = drive_by(driver, short(&server.url(), json!({}))).await.report;
+        let (latency, completed) = (report.latency, report.requests.completed);
+        let (send, wait) = (latency.send_ms.unwrap(), latency.wait_ms.unwrap());
+        assert_eq!((send.n, wait.n), (completed, completed));
+        assert!(wait.min >= 79.0 && wait.p50 < 100.0, "{driver:?}: {wait:?}");
+        assert!(send.p50 < 5.0, "{driver:?}: {send:?}");
+        let ttft = latency.ttft_ms.unwrap();
+        assert!(ttft.min >= 139.0 && ttft.p50 < 180.0, "{driver:?}: {ttft:?}");
+        assert_eq!((latency.tls_ms, report.environment.target.dns_ms), (None, None));
+    }
+}
+
+#[tokio::test]
+async fn fresh_connections_serve_one_request_each_and_say_so() {
+    let server =
+        || ScriptedServer::chat(&Chat::of(&["a", "b"]).usage(4, 2).first_token_after(ms(20)));
+    for driver in DRIVERS {
+        let server = server();
+        let load = short(&server.url(), json!({"user": 3, "fresh_connections": true}));
+        let report = drive_by(driver, load).await.report;
+        assert!(report.requests.completed > 20, "{:?}", report.failures);
+        assert_eq!(report.requests.failed, 0, "{driver:?} {:?}", report.failures);
+        let (validity, started) = (report.validity, report.requests.started);
+        assert_eq!((validity.connections_opened, validity.reused_share), (started, Some(0.0)));
+        assert_eq!(report.latency.connect_ms.unwrap().n, started);
+        // the probe comes first
+        let requests = server.requests_to("/v1/chat/completions").split_off(1);
+        let mut connections: Vec<usize> = requests.iter().map(|sent| sent.connection).collect();
+        connections.dedup();
+        assert_eq!(connections.len(), requests.len());
+        assert!(requests.iter().all(|sent| sent.header("connection") == Some("close")));
+    }
+    for driver in DRIVERS {
+        let server = server();
+        let report = drive_by(driver, short(&server.url(), json!({"user": 3}))).await.report;
+        assert_eq!(report.validity.connections_opened, 3);
+        let requests = server.requests_to("/v1/chat/completions").split_off(1);
+        assert!(requests.iter().all(|sent| sent.header("connection") != Some("close")));
+    }
+}
+
+#[tokio::test]
+async fn an_open_loop_opens_a_fresh_connection_for_each_request_too() {
+    for driver in DRIVERS {
+        let server = ScriptedServer::chat(&Chat::of(&["a"]).usage(4, 1).first_token_after(ms(5)));
+        let load = json!({
+            "url": server.url(), "rate": 40, "duration": 1, "grace": 2, "fresh_connections": true
+        });
+        let report = drive_by(driver, super::spec(&load)).await.report;
+        assert_eq!(report.requests.completed, 40, "{:?}", report.failures);
+        assert_eq!(report.validity.connections_opened, 40);
+    }
+}
