@@ -185,7 +185,7 @@ impl BenchmarksApi {
     async fn get(&self, id: Path<i64>, given: GivenQuery) -> poem::Result<Found> {
         let longest = submit::wait_of(&given.0)?;
         let benchmark = self.find(id.0).await?;
-        let benchmark = progress::until_over(&self.state, benchmark, longest).await;
+        let benchmark = Box::pin(progress::until_over(&self.state, benchmark, longest)).await;
         let benchmark = benchmark.map_err(ApiError::from)?;
         let retry_after_s = progress::retry_after_s(&benchmark);
         Ok(Found::Benchmark(Json(benchmark), retry_after_s))

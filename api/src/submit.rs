@@ -94,11 +94,11 @@ pub(crate) async fn wait_for(
     let blocking = state.blocking && preference == Preference::default();
     if !blocking {
         let longest = preference.wait.unwrap_or_default();
-        return Ok(progress::until_over(state, benchmark, longest).await?);
+        return Ok(Box::pin(progress::until_over(state, benchmark, longest)).await?);
     }
     let duration = benchmark.spec.load.duration();
     let longest = Duration::from_secs(duration.get().into()) + BLOCKING_SLACK;
-    let benchmark = progress::until_over(state, benchmark, longest).await?;
+    let benchmark = Box::pin(progress::until_over(state, benchmark, longest)).await?;
     if !benchmark.status.is_terminal() || benchmark.status == State::Completed {
         return Ok(benchmark);
     }

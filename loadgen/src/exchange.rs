@@ -149,6 +149,8 @@ pub(crate) struct Attempt {
     pub(crate) connection: Option<ConnectionUse>,
     pub(crate) last_read: u64,
     pub(crate) answer: Answer,
+    /// Whether it is told that it no longer waits for its first token.
+    begun: bool,
 }
 
 impl Attempt {
@@ -174,11 +176,28 @@ impl Attempt {
             connection: None,
             last_read: 0,
             answer,
+            begun: false,
+        }
+    }
+
+    /// Tells of the token events that came after the first `before`.
+    pub(crate) fn tell(&mut self, before: usize, exchanger: &Exchanger) {
+        let events = self.answer.events.len();
+        exchanger.note_tokens(events - before);
+        if events > 0 {
+            self.tell_begun(&exchanger.live);
+        }
+    }
+
+    fn tell_begun(&mut self, live: &Live) {
+        if !std::mem::replace(&mut self.begun, true) {
+            live.add_begun();
         }
     }
 
     /// The request as it is handed to the metrics.
-    pub(crate) fn into_sample(self, outcome: Outcome, exchanger: &Exchanger) -> Sample {
+    pub(crate) fn into_sample(mut self, outcome: Outcome, exchanger: &Exchanger) -> Sample {
+        self.tell_begun(&exchanger.live);
         let Self {
             intended_us,
             picked_up_us,
@@ -348,7 +367,7 @@ impl Exchanger {
                         self.reads.borrow_mut().note(&read, None);
                     }
                     attempt.answer.take(&bytes, read.number, read.arrived_ns / 1_000)?;
-                    self.note_tokens(attempt.answer.events.len() - events);
+                    attempt.tell(events, self);
                     if attempt.answer.done {
                         patience.close_soon();
                     }

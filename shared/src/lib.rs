@@ -26,6 +26,7 @@ mod runner;
 mod slo;
 mod spec;
 mod state;
+mod stops;
 mod synthetic;
 mod target;
 mod timestamp;
@@ -40,8 +41,9 @@ pub use lengths::{
 };
 pub use load::{
     AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, InvalidStages, Load, MaxConcurrency,
-    MaxRequests, OpenLimits, Poisson, Ramp, RequestRate, SpawnRate, Stage, StageDurationS,
-    StageShape, StageTarget, Staged, Stages, StagesOf, ThinkTimeS, Users, Variation,
+    MaxRequests, OpenLimits, Poisson, Ramp, RequestRate, RequestsPerUser, SpawnRate, Stage,
+    StageDurationS, StageShape, StageTarget, Staged, Stages, StagesOf, ThinkTimeS, Users,
+    Variation,
 };
 pub use margins::{MarginS, Margins};
 pub use problem::{FieldError, Problem};
@@ -55,6 +57,7 @@ pub use spec::{
     TopP,
 };
 pub use state::{Reason, ReasonCode, State};
+pub use stops::{MaxErrorRate, Stops};
 pub use synthetic::{PrefixCount, PrefixTokens, Prefixes, Synthetic};
 pub use target::{InvalidTarget, ModelName, TargetKey, TargetUrl};
 pub use timestamp::Timestamp;

@@ -63,6 +63,11 @@ bounded! {
     MaxRequests(u32) in 1..=10_000_000, "max_requests"
 }
 
+bounded! {
+    /// Requests of each user, after which it sends no more.
+    RequestsPerUser(u32) in 1..=1_000_000, "requests_per_user"
+}
+
 /// The load shape: when requests are sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(

@@ -8,6 +8,7 @@ mod failure;
 mod goodput;
 mod histograms;
 mod recorded;
+mod stopped;
 mod target_metrics;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ pub use self::{
     goodput::Goodput,
     histograms::{HistogramUnit, HistogramV2, Histograms},
     recorded::Recorded,
+    stopped::{Stopped, StoppedBy},
     target_metrics::{Gauge, TargetMetrics},
 };
 use crate::Timestamp;
@@ -58,6 +60,9 @@ pub struct Report {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", oai(default))]
     pub aliases: Aliases,
+    /// What ended it before its time; none: nothing did.
+    #[serde(default)]
+    pub stopped: Option<Stopped>,
     /// What the server under test said of itself; none: its `/metrics` were not read.
     #[serde(default)]
     pub target_metrics: Option<TargetMetrics>,

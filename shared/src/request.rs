@@ -137,6 +137,7 @@ impl NewBenchmark {
         let api_key = read.api_key();
         let slo = read.slo();
         let margins = read.margins(load.duration());
+        let stops = read.stops();
         let fresh_connections = read.flag("fresh_connections", false);
         let scrape = read.flag("scrape", true);
         let record_tokens = read.flag("record_tokens", false);
@@ -157,6 +158,7 @@ impl NewBenchmark {
                     seed,
                     slo,
                     margins,
+                    stops,
                     fresh_connections,
                     scrape,
                     record_tokens,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Call, Load, Margins, ModelName, PromptSource, Slo, Synthetic, TargetUrl, TokenizerSource,
+    Call, Load, Margins, ModelName, PromptSource, Slo, Stops, Synthetic, TargetUrl, TokenizerSource,
 };
 
 bounded! {
@@ -68,6 +68,10 @@ pub struct BenchmarkSpec {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", oai(default))]
     pub margins: Margins,
+    /// What ends it before its time; none: nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", oai(skip_serializing_if_is_none))]
+    pub stops: Option<Stops>,
     /// Whether each request opens a connection of its own.
     #[serde(default, skip_serializing_if = "is_default")]
     #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "is_default"))]

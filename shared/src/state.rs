@@ -138,6 +138,8 @@ pub enum ReasonCode {
     PolicyBlocked,
     /// Every request failed.
     AllRequestsFailed,
+    /// More requests failed than `max_error_rate` allows.
+    ErrorRate,
     /// The prompts could not be loaded.
     Dataset,
     /// The tokenizer could not be loaded.

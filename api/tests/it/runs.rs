@@ -58,7 +58,7 @@ impl Hand {
             histograms,
             requests,
         };
-        self.store.finish(held, ending).await.unwrap();
+        Box::pin(self.store.finish(held, ending)).await.unwrap();
     }
 
     pub(crate) async fn fail(&self, held: &Held) {
@@ -70,7 +70,7 @@ impl Hand {
             histograms: Histograms::new(),
             requests: None,
         };
-        self.store.finish(held, ending).await.unwrap();
+        Box::pin(self.store.finish(held, ending)).await.unwrap();
     }
 
     /// Takes and completes the benchmark `id`.

@@ -31,7 +31,11 @@ pub(super) fn words(load: &Load) -> String {
 
 fn closed_loop(load: &ClosedLoop) -> String {
     let (users, rate) = (u64::from(load.users.get()), u64::from(load.spawn_rate.get()));
-    let most = most(load.max_requests);
+    let each = match load.requests_per_user {
+        Some(each) => format!(", {} requests each", count(each.get().into())),
+        None => String::new(),
+    };
+    let most = format!("{}{each}", most(load.max_requests));
     let wait = match (load.wait_min_s.get(), load.wait_max_s.get()) {
         (_, 0.0) => String::new(),
         (min, max) => format!(", {min} to {max} s between requests"),

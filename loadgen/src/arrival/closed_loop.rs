@@ -20,16 +20,13 @@ pub fn dealt_to(thread: u32, threads: u32, users: u32) -> impl Iterator<Item = u
 }
 
 /// How long users wait between an answer and their next request: uniform between two bounds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ThinkTime {
     min_s: f64,
     max_s: f64,
 }
 
 impl ThinkTime {
-    /// No wait.
-    pub const NONE: Self = Self { min_s: 0.0, max_s: 0.0 };
-
     /// The waits that `load` asks for; bounds in the wrong order are taken in the right one.
     pub fn of(load: &ClosedLoop) -> Self {
         let (one, other) = (load.wait_min_s.get(), load.wait_max_s.get());

@@ -27,7 +27,7 @@ type DueTimes = Box<dyn Iterator<Item = Micros>>;
     clippy::cast_sign_loss,
     reason = "a float saturates, and times count from 0"
 )]
-fn micros(seconds: f64) -> Micros {
+pub(crate) fn micros(seconds: f64) -> Micros {
     (seconds * 1e6).round() as u64
 }
 

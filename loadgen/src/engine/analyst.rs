@@ -9,8 +9,8 @@ use std::{
 };
 
 use shared::{
-    Phase, Progress, Report, SecondRow, Timestamp,
-    report::{Environment, Recorded, StampSource},
+    MaxErrorRate, Phase, Progress, Report, SecondRow, Timestamp,
+    report::{Environment, Recorded, StampSource, StoppedBy},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use super::{
     Live, Outcome, Prepared, Snapshot, load_thread::Crew, machine, onlooker::Said, scribe::Scribe,
 };
 use crate::{
-    metrics::{Counted, Instrument, Lag, Plan, Recorder, settle},
+    metrics::{Counted, Instrument, Lag, Overload, Plan, Recorder, settle},
     prompt::Tokenizer,
     sample::{Micros, Sample},
 };
@@ -41,6 +41,9 @@ pub(super) struct Analyst {
     started_at: Timestamp,
     live: Arc<Live>,
     stop: CancellationToken,
+    max_error_rate: Option<f64>,
+    /// None: overload stops nothing.
+    overload: Option<Overload>,
     /// What the target says of itself; none: it says nothing.
     said: Option<Said>,
     process_cpu_before: Option<Duration>,
@@ -56,6 +59,9 @@ impl Analyst {
         live: Arc<Live>,
         stop: CancellationToken,
     ) -> Self {
+        let stops = prepared.spec.stops.unwrap_or_default();
+        let open_loop = prepared.run.schedule.is_some();
+        let warmup_s = prepared.spec.margins.warmup_s.get();
         let plan = Plan::of(&prepared.spec, prepared.run.schedule.as_ref());
         Self {
             recorder: Recorder::new(plan)
@@ -69,6 +75,8 @@ impl Analyst {
             started_at,
             live,
             stop,
+            max_error_rate: stops.max_error_rate.map(MaxErrorRate::get),
+            overload: stops.on_overload.then(|| Overload::of(open_loop, warmup_s)),
             said: None,
             process_cpu_before: machine::process_cpu(),
             scribe: None,
@@ -96,6 +104,10 @@ impl Analyst {
             next_word += TELL_EVERY;
             let more = self.take_until(next_word, samples);
             self.recorder.note_dropped(self.live.dropped());
+            self.look_for_overload();
+            if let Some(stopped) = self.live.brake().pulled() {
+                self.recorder.note_stopped(stopped.clone());
+            }
             if !more {
                 break;
             }
@@ -122,7 +134,25 @@ impl Analyst {
             series: self.series(),
             progress,
             stopped: self.stop.is_cancelled(),
+            max_error_rate: self.max_error_rate,
         }
+    }
+
+    /// Stops the run where the target no longer keeps up.
+    fn look_for_overload(&mut self) {
+        let at_us = self.elapsed_us();
+        let Some(overload) = self.overload.as_mut().filter(|_| at_us < self.plan.sending_us())
+        else {
+            return;
+        };
+        let counts = self.live.counts(self.recorder.judged());
+        if let Some(detail) = overload.look(at_us, counts) {
+            self.live.brake().pull(StoppedBy::Overload, detail);
+        }
+    }
+
+    fn elapsed_us(&self) -> Micros {
+        u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Takes samples until `deadline`; false when there can be no more.
@@ -149,7 +179,8 @@ impl Analyst {
         let elapsed = self.origin.elapsed();
         let elapsed_s = elapsed.as_secs_f64();
         let sending = Duration::from_micros(self.plan.sending_us());
-        let phase = if elapsed >= sending || self.stop.is_cancelled() {
+        let is_stopped = self.stop.is_cancelled() || self.live.brake().pulled().is_some();
+        let phase = if elapsed >= sending || is_stopped {
             Phase::Draining
         } else if elapsed < Duration::from_micros(self.plan.warmup_us()) {
             Phase::Warmup
@@ -167,7 +198,7 @@ impl Analyst {
     }
 
     fn report(&self) -> Report {
-        self.report_until(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+        self.report_until(self.elapsed_us())
     }
 
     fn report_until(&self, end_us: Micros) -> Report {

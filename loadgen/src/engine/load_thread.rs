@@ -20,7 +20,7 @@ use super::{
     Handicap, Live, machine,
     open_loop::OpenLoop,
     prepare::{Driver, Run},
-    readiness::{Readiness, Share},
+    readiness::{Crowd, Readiness, Share},
     room::{Budget, Room},
     sender::Sender,
     user::User,
@@ -153,7 +153,7 @@ impl LoadThread {
             Share::Schedule(due) => {
                 OpenLoop { sender, room: Arc::clone(&self.room) }.run(due).await;
             }
-            Share::Users(users, think) => self.users(&sender, users, think).await,
+            Share::Users(crowd) => self.users(&sender, crowd).await,
         }
         watch.abort();
         report(&exchanger, &mut Lag::default(), &self.duty);
@@ -168,30 +168,31 @@ impl LoadThread {
         match &self.load {
             Load::Staged(plan) => {
                 let users = dealt.map(|user| (user, staged::spells(&plan.stages, user)));
-                Share::Users(users.collect(), ThinkTime::NONE)
+                Share::Users(Crowd { users: users.collect(), ..Crowd::default() })
             }
             Load::ClosedLoop(plan) => {
                 let sending_us = Micros::from(plan.duration_s.get()) * 1_000_000;
                 let from_us = |user| start_us(user, plan.spawn_rate.get());
                 let users = dealt.map(|user| (user, vec![(from_us(user), sending_us)]));
-                Share::Users(users.collect(), ThinkTime::of(plan))
+                Share::Users(Crowd {
+                    users: users.collect(),
+                    think: ThinkTime::of(plan),
+                    requests_each: plan.requests_per_user.map(|most| most.get().into()),
+                })
             }
             // Every other shape has a schedule.
-            _ => Share::Users(Vec::new(), ThinkTime::NONE),
+            _ => Share::Users(Crowd::default()),
         }
     }
 
     /// Lets this thread's share of the users live.
-    async fn users(
-        &self,
-        sender: &Rc<Sender>,
-        users: Vec<(u32, Vec<(Micros, Micros)>)>,
-        think: ThinkTime,
-    ) {
+    async fn users(&self, sender: &Rc<Sender>, crowd: Crowd) {
+        let Crowd { users, think, requests_each } = crowd;
         let users: Vec<_> = users
             .into_iter()
             .map(|(index, spells)| {
-                let user = User { index, spells, think, sender: Rc::clone(sender) };
+                let requests = requests_each;
+                let user = User { index, spells, think, requests, sender: Rc::clone(sender) };
                 tokio::task::spawn_local(user.live())
             })
             .collect();

@@ -5,6 +5,7 @@
 //! [`Prepared::run`] may sit on any runtime: what happens there does not touch the measurement.
 
 mod analyst;
+mod brake;
 mod handicap;
 mod live;
 mod load_thread;
@@ -21,11 +22,15 @@ mod tests;
 mod user;
 
 use std::{
+    fmt::Write,
     sync::{Arc, mpsc},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use shared::{Progress, Reason, ReasonCode, Report, SecondRow, Timestamp, report::Histograms};
+use shared::{
+    Progress, Reason, ReasonCode, Report, SecondRow, Timestamp,
+    report::{Histograms, Stopped, StoppedBy},
+};
 use target::client::Clock;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +41,7 @@ pub use self::machine::socket_capacity;
 pub use self::prepare::{Driver, PrepareError, Prepared, Settings, prepare};
 use self::{
     analyst::Analyst,
+    brake::Brake,
     load_thread::{Crew, LoadThread},
     onlooker::Onlooker,
     room::{Budget, Room},
@@ -73,15 +79,46 @@ pub struct Outcome {
     pub histograms: Histograms,
     /// The last word on how it went.
     pub progress: Progress,
-    /// Whether it was stopped before its time.
+    /// Whether its caller stopped it.
     pub stopped: bool,
+    /// The largest share of failed requests that was allowed; none: any.
+    pub max_error_rate: Option<f64>,
 }
 
 impl Outcome {
-    /// Why this run is a failure, if it is one: not a single request was answered.
+    /// Why this run is a failure, if it is one: not a single request was answered, or too many
+    /// failed.
     pub fn failure(&self) -> Option<Reason> {
+        if self.stopped {
+            return None;
+        }
+        self.unanswered().or_else(|| self.too_many_failed())
+    }
+
+    fn too_many_failed(&self) -> Option<Reason> {
+        let most = self.max_error_rate?;
+        let stopped = self.report.stopped.as_ref();
+        let stopped = stopped.filter(|stopped| stopped.by == StoppedBy::ErrorRate);
+        let mut detail = if let Some(Stopped { at_s, detail, .. }) = stopped {
+            format!("stopped after {at_s:.1} s: {detail}")
+        } else {
+            let requests = &self.report.requests;
+            let rate = requests.error_rate.filter(|rate| *rate > most)?;
+            let (failed, ended) = (requests.failed, requests.failed + requests.completed);
+            let (rate, most) = (rate * 100.0, most * 100.0);
+            format!(
+                "{failed} of {ended} requests failed ({rate:.1} %), above max_error_rate {most} %"
+            )
+        };
+        if let Some(most) = self.report.failures.first() {
+            let _ = write!(detail, "; {} are `{}`: {}", most.count, most.class, most.sample);
+        }
+        Some(Reason::new(ReasonCode::ErrorRate, detail))
+    }
+
+    fn unanswered(&self) -> Option<Reason> {
         let requests = &self.report.requests;
-        if self.stopped || requests.completed > 0 {
+        if requests.completed > 0 {
             return None;
         }
         let detail = match self.report.failures.first() {
@@ -114,13 +151,15 @@ impl Prepared {
         let Control { stop, snapshots } = control;
         let load = &self.spec.load;
         let sending = Duration::from_secs(u64::from(load.duration().get()));
-        let most = sending + Duration::from_secs_f64(load.grace().get());
+        let grace = Duration::from_secs_f64(load.grace().get());
         let room = Room::for_at_most(load.peak_users().get());
         let budget = Budget::of(load.max_requests().map(|most| most.get().into()));
 
         let origin = Instant::now() + RUN_UP;
         let started_at = now_plus(RUN_UP);
-        let live = Arc::new(Live::default());
+        let no_more = stop.child_token();
+        let stops = self.spec.stops.unwrap_or_default();
+        let live = Arc::new(Live::with(Brake::new(stops, origin, no_more.clone())));
         let cut_off = CancellationToken::new();
         let (samples, incoming) = mpsc::channel();
         let crew = Crew::new(self.load_threads);
@@ -142,7 +181,7 @@ impl Prepared {
                     live: Arc::clone(&live),
                     room: Arc::clone(&room),
                     budget: Arc::clone(&budget),
-                    stop: stop.clone(),
+                    stop: no_more.clone(),
                     cut_off: cut_off.clone(),
                     samples: samples.clone(),
                     duty: crew.duty(index),
@@ -170,10 +209,16 @@ impl Prepared {
                 let _ = thread.await;
             }
         };
+        // Stopped before its time: open requests get their grace from then on.
+        let braked = async {
+            no_more.cancelled().await;
+            tokio::time::sleep(grace).await;
+        };
         tokio::select! {
             () = all_done => {}
             () = stop.cancelled() => cut_off.cancel(),
-            () = tokio::time::sleep_until((origin + most).into()) => cut_off.cancel(),
+            () = tokio::time::sleep_until((origin + sending + grace).into()) => cut_off.cancel(),
+            () = braked => cut_off.cancel(),
         }
         outcome.await.expect("the analyst ends after the load threads")
     }

@@ -72,7 +72,7 @@ impl Sender {
         };
         match &outcome {
             Outcome::Completed => exchanger.live.add_completed(),
-            Outcome::Failed(_) => exchanger.live.add_failed(),
+            Outcome::Failed(failure) => exchanger.live.add_failed(failure),
             Outcome::Cancelled => exchanger.live.add_cancelled(),
         }
         let failed = matches!(outcome, Outcome::Failed(_));

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::json;
 use shared::{
-    Seed,
+    Seed, Stops,
     report::FailureClass,
     request::{Defaults, Fields, NewBenchmark},
 };
@@ -130,6 +130,7 @@ async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Digest> {
     run.keep_text = true;
     let origin = Instant::now() + RUN_UP;
     let (sender, incoming) = mpsc::channel();
+    let stop = CancellationToken::new();
     let thread = LoadThread {
         index: 0,
         threads: 1,
@@ -141,8 +142,8 @@ async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Digest> {
         clock: Arc::new(Clock::starting_at(origin)),
         handicap: Handicap::default(),
         origin: origin.into(),
-        live: Arc::default(),
-        stop: CancellationToken::new(),
+        live: Arc::new(Live::with(Brake::new(Stops::default(), origin, stop.clone()))),
+        stop,
         cut_off: CancellationToken::new(),
         samples: sender,
         duty: Crew::new(1).duty(0),

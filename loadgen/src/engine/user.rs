@@ -14,6 +14,8 @@ pub(super) struct User {
     /// Stretches of time in which it may send, from the origin, in order.
     pub(super) spells: Vec<(Micros, Micros)>,
     pub(super) think: ThinkTime,
+    /// Requests after which it sends no more; none: any number.
+    pub(super) requests: Option<u64>,
     pub(super) sender: Rc<Sender>,
 }
 
@@ -25,6 +27,9 @@ impl User {
         for (from_us, to_us) in &self.spells {
             due_us = due_us.max(*from_us);
             while due_us < *to_us {
+                if self.requests == Some(nth) {
+                    return;
+                }
                 if !self.sender.wait_until(due_us).await {
                     return;
                 }

@@ -24,6 +24,11 @@ impl Goodput {
         self.met += u64::from(meets(settled, &self.slo));
     }
 
+    /// Requests so far, and the good ones among them.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.scheduled, self.met)
+    }
+
     /// The figures over a stretch of `length_us`, in which `dropped` requests more were due.
     pub(super) fn figures(&self, length_us: Micros, dropped: u64) -> report::Goodput {
         let scheduled = self.scheduled + dropped;

@@ -6,9 +6,11 @@
 mod aliases;
 mod counted;
 mod early_stopping;
+mod error_window;
 mod goodput;
 mod histogram;
 mod latency;
+mod overload;
 mod ranks;
 mod recorder;
 mod report;
@@ -25,7 +27,9 @@ pub mod validity;
 mod window;
 
 pub use counted::Counted;
+pub use error_window::ErrorWindow;
 pub use histogram::{Histogram, Lag, UnreadableHistogram};
+pub use overload::{Counts, Overload};
 pub use recorder::{Instrument, Pacing, Plan, Recorder};
 pub use settle::{Settled, settle};
 pub use target_side::TargetSide;

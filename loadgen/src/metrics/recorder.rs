@@ -2,7 +2,7 @@
 
 use shared::{
     BenchmarkSpec, Load, Report, SecondRow, Slo, Timestamp,
-    report::{Environment, HistogramUnit, Histograms, StampSource},
+    report::{Environment, HistogramUnit, Histograms, StampSource, Stopped},
 };
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     window::InFlight,
 };
 use crate::{
-    arrival::{Schedule, ThinkTime, staged, start_us},
+    arrival::{Schedule, ThinkTime, micros, staged, start_us},
     sample::{ConnectionUse, Micros, Outcome, Sample},
 };
 
@@ -41,6 +41,8 @@ pub struct Plan {
     pub ignore_eos: bool,
     /// What decides when a request is due.
     pub pacing: Pacing,
+    /// When sending ended before its time; none: it did not.
+    pub stopped_us: Option<Micros>,
 }
 
 /// What decides when a request is due.
@@ -83,6 +85,7 @@ impl Plan {
                 }
                 (None, _) => Pacing::Answers,
             },
+            stopped_us: None,
         }
     }
 
@@ -97,12 +100,13 @@ impl Plan {
 
     /// From the origin to when no more requests are due.
     pub fn sending_us(&self) -> Micros {
-        match self.pacing {
+        let planned_us = match self.pacing {
             Pacing::Schedule { sending_us } => sending_us,
             Pacing::Answers | Pacing::Stages { .. } | Pacing::Burst => {
                 Micros::from(self.duration_s) * 1_000_000
             }
-        }
+        };
+        self.stopped_us.map_or(planned_us, |stopped_us| stopped_us.min(planned_us))
     }
 }
 
@@ -138,6 +142,7 @@ pub struct Recorder {
     pub(super) schedule_lag: Histogram,
     pub(super) taken_up_in_time: u64,
     pub(super) last_end_us: Micros,
+    pub(super) stopped: Option<Stopped>,
 }
 
 impl Recorder {
@@ -156,6 +161,7 @@ impl Recorder {
             schedule_lag: Histogram::new(),
             taken_up_in_time: 0,
             last_end_us: 0,
+            stopped: None,
         }
     }
 
@@ -198,6 +204,17 @@ impl Recorder {
         let over_us = self.plan.sending_us() + PATIENCE_US;
         self.taken_up_in_time += u64::from(sample.picked_up_us <= over_us);
         self.last_end_us = self.last_end_us.max(sample.end_us);
+    }
+
+    /// Takes when and why sending ended before its time.
+    pub fn note_stopped(&mut self, stopped: Stopped) {
+        self.plan.stopped_us = Some(micros(stopped.at_s));
+        self.stopped = Some(stopped);
+    }
+
+    /// Requests held against the objectives so far, and those that met them.
+    pub fn judged(&self) -> (u64, u64) {
+        self.goodput.as_ref().map(Goodput::counts).unwrap_or_default()
     }
 
     /// Takes the number of requests that were due so far and found no room.

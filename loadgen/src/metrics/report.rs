@@ -46,6 +46,8 @@ pub(super) fn assemble(
             partly_counted_input: recorder.tokens.partly_counted_input(),
             ignore_eos: plan.ignore_eos,
             users: plan.users,
+            sending_us: plan.sending_us(),
+            stopped: recorder.stopped.as_ref(),
             pacing: plan.pacing,
             taken_up_in_time: recorder.taken_up_in_time,
             steady: steady.is_some(),
@@ -96,6 +98,7 @@ pub(super) fn assemble(
         environment,
         goodput,
         aliases: recorder.aliases.figures(),
+        stopped: recorder.stopped.clone(),
         target_metrics: None,
         recorded: None,
     }

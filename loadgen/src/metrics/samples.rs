@@ -118,6 +118,7 @@ pub(super) fn plan() -> Plan {
         think_time: false,
         ignore_eos: false,
         pacing: Pacing::Answers,
+        stopped_us: None,
     }
 }
 

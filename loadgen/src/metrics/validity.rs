@@ -3,7 +3,9 @@
 //! A limit is where the instrument begins to show in the figures; what the target does badly is
 //! no reason here, except where too few requests are left to say anything.
 
-use shared::report::{EarlyStopping, Requests, StampSource, TokenSource, Tokens, Verdict};
+use shared::report::{
+    EarlyStopping, Requests, StampSource, Stopped, StoppedBy, TokenSource, Tokens, Verdict,
+};
 
 use super::{Pacing, latency::share};
 use crate::sample::Micros;
@@ -50,6 +52,10 @@ pub(super) struct Evidence<'a> {
     pub(super) ignore_eos: bool,
     pub(super) users: u32,
     pub(super) pacing: Pacing,
+    /// From the origin to when no more requests were due.
+    pub(super) sending_us: Micros,
+    /// What ended the run before its time.
+    pub(super) stopped: Option<&'a Stopped>,
     /// Requests that were taken up before the sending time was over.
     pub(super) taken_up_in_time: u64,
     /// Whether there was a steady window.
@@ -70,6 +76,13 @@ pub(super) struct Evidence<'a> {
 /// The verdict, with its reasons first and then whatever else to know.
 pub(super) fn judge(evidence: &Evidence<'_>) -> (Verdict, Vec<String>) {
     let mut findings = Findings::default();
+    if let Some(Stopped { by, at_s, detail }) = evidence.stopped {
+        let by = match by {
+            StoppedBy::ErrorRate => "its error rate",
+            StoppedBy::Overload => "overload",
+        };
+        findings.note(format!("the run was stopped by {by} after {at_s:.1} s: {detail}"));
+    }
     schedule(evidence, &mut findings);
     instrument(evidence, &mut findings);
     sample_size(evidence, &mut findings);
@@ -95,11 +108,11 @@ fn schedule(evidence: &Evidence<'_>, findings: &mut Findings) {
             format!("{dropped} of {scheduled} requests were due and found no room: dropped")
         });
     }
-    if let Pacing::Schedule { sending_us } = evidence.pacing
+    if let Pacing::Schedule { .. } = evidence.pacing
         && let Some(achieved) = share(evidence.taken_up_in_time, scheduled)
         && achieved < ACHIEVED_RATE
     {
-        let planned = rate(scheduled, sending_us);
+        let planned = rate(scheduled, evidence.sending_us);
         findings.judge(Verdict::Degraded, || {
             format!(
                 "the planned rate was not achieved: {:.2} of {planned:.2} requests a second ({:.1} %), below {:.0} %",

@@ -3,6 +3,7 @@
 mod bad_targets;
 mod connections;
 mod endpoints;
+mod ends;
 mod open_loops;
 mod prompts;
 mod recorded;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DurationS, GraceS, MaxRequests, SpawnRate, ThinkTimeS, Users};
+use super::{DurationS, GraceS, MaxRequests, RequestsPerUser, SpawnRate, ThinkTimeS, Users};
 
 /// A closed loop, with Locust's meaning.
 ///
@@ -27,4 +27,8 @@ pub struct ClosedLoop {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", oai(skip_serializing_if_is_none))]
     pub max_requests: Option<MaxRequests>,
+    /// Requests of each user, after which it sends no more; none: as many as there is time for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", oai(skip_serializing_if_is_none))]
+    pub requests_per_user: Option<RequestsPerUser>,
 }

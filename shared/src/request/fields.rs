@@ -2,9 +2,9 @@
 
 use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
 use crate::{
-    DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency, MaxRequests, MaxTokens,
-    MinTokens, ModelName, PrefixCount, PrefixTokens, RequestRate, Seed, SloMs, SpawnRate,
-    TargetUrl, Temperature, ThinkTimeS, TimeoutS, TopP, Users, Variation,
+    DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency, MaxErrorRate, MaxRequests,
+    MaxTokens, MinTokens, ModelName, PrefixCount, PrefixTokens, RequestRate, RequestsPerUser, Seed,
+    SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS, TimeoutS, TopP, Users, Variation,
 };
 
 /// A field of a request for a benchmark.
@@ -309,6 +309,12 @@ pub const FIELDS: &[Field] = &[
         "Requests after which no more are sent.",
     ),
     field(
+        "requests_per_user",
+        Kind::Integer { min: RequestsPerUser::MIN as u64, max: RequestsPerUser::MAX as u64 },
+        "none",
+        "Requests of each user of a closed loop, after which it sends no more; the run ends with its last user.",
+    ),
+    field(
         "stages",
         Kind::Text { max_chars: 2_048 },
         "none; required for staged",
@@ -325,5 +331,17 @@ pub const FIELDS: &[Field] = &[
         Kind::Flag,
         "false",
         "Keep with each request when each of its token events came; the rest of it is kept always.",
+    ),
+    field(
+        "max_error_rate",
+        Kind::Number { min: MaxErrorRate::MIN, max: MaxErrorRate::MAX },
+        "none",
+        "Share of failed requests, of the last 100 that ended (at least 20), above which the run is stopped and is `failed`; at its end the same for all requests.",
+    ),
+    field(
+        "stop_on_overload",
+        Kind::Flag,
+        "false",
+        "Stop sending when the target no longer keeps up: it drops or refuses more than a tenth, its queue grows, or most answers miss the objectives. The run is `completed` and `report.stopped` says why.",
     ),
 ];

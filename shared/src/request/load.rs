@@ -51,6 +51,7 @@ const OF_SOME: &[(&str, &[Arrival])] = {
         ("spawnrate", &[ClosedLoop]),
         ("wait_min", &[ClosedLoop]),
         ("wait_max", &[ClosedLoop]),
+        ("requests_per_user", &[ClosedLoop]),
         ("rate", &[Constant, Poisson, Gamma]),
         ("cv", &[Gamma]),
         ("max_concurrency", &[Constant, Poisson, Gamma, AllAtOnce, Staged]),
@@ -133,6 +134,7 @@ fn closed_loop(read: &mut Reader<'_>, defaults: &Defaults) -> Load {
         wait_max_s,
         grace_s: read.number("grace", valid(30.0)),
         max_requests: read.optional("max_requests"),
+        requests_per_user: read.optional("requests_per_user"),
     })
 }
 

@@ -1,7 +1,7 @@
-//! What is to be counted, and what counts as good.
+//! What is to be counted, what counts as good, and what is bad enough to stop.
 
 use super::{reader::Reader, valid};
-use crate::{DurationS, MarginS, Margins, Slo, SloMs, SloPreset};
+use crate::{DurationS, MarginS, Margins, Slo, SloMs, SloPreset, Stops};
 
 impl Reader<'_> {
     /// The limits of an answer: those of the preset, where one is named, and over them those given
@@ -21,6 +21,15 @@ impl Reader<'_> {
             e2e_ms,
         };
         slo.has_limits().then_some(slo)
+    }
+
+    /// What ends the run before its time; none: nothing does.
+    pub(super) fn stops(&mut self) -> Option<Stops> {
+        let stops = Stops {
+            max_error_rate: self.optional("max_error_rate"),
+            on_overload: self.flag("stop_on_overload", false),
+        };
+        stops.any().then_some(stops)
     }
 
     fn limit(&mut self, name: &'static str) -> Option<SloMs> {

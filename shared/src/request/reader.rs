@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::{FIELDS, Fields, MAX_API_KEY_CHARS};
 use crate::{
-    DurationS, FieldError, GraceS, MarginS, MaxConcurrency, MaxRequests, MaxTokens, MinTokens,
-    OutOfRange, PrefixCount, PrefixTokens, RequestRate, Seed, SloMs, SpawnRate, Temperature,
-    ThinkTimeS, TimeoutS, TopP, Users, Variation,
+    DurationS, FieldError, GraceS, MarginS, MaxConcurrency, MaxErrorRate, MaxRequests, MaxTokens,
+    MinTokens, OutOfRange, PrefixCount, PrefixTokens, RequestRate, RequestsPerUser, Seed, SloMs,
+    SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP, Users, Variation,
 };
 
 /// Reads fields one by one and collects what is wrong with them.
@@ -254,6 +254,7 @@ bounds!(
     Variation(f64),
     MaxConcurrency(u32),
     MaxRequests(u32),
+    RequestsPerUser(u32),
     DurationS(u32),
     ThinkTimeS(f64),
     GraceS(f64),
@@ -266,5 +267,6 @@ bounds!(
     SloMs(f64),
     MarginS(u32),
     PrefixTokens(u32),
-    PrefixCount(u32)
+    PrefixCount(u32),
+    MaxErrorRate(f64)
 );

@@ -201,3 +201,23 @@ fn a_spec_stored_before_there_were_limits_and_margins_still_reads() {
     }
     assert_eq!(serde_json::from_value::<BenchmarkSpec>(stored).unwrap(), spec);
 }
+
+#[test]
+fn what_stops_a_run_is_in_its_spec_only_where_it_was_asked_for() {
+    let stops = |mut fields: Value| {
+        fields["url"] = "http://x.example".into();
+        parse(fields).map(|new| new.spec.stops)
+    };
+    assert_eq!(stops(json!({"stop_on_overload": "false"})).unwrap(), None);
+    let plain = parse(json!({"url": "http://x.example"})).unwrap().spec;
+    assert!(serde_json::to_value(&plain).unwrap().get("stops").is_none());
+    let both = stops(json!({"max_error_rate": "0.05", "stop_on_overload": true})).unwrap().unwrap();
+    assert!(both.on_overload && (both.max_error_rate.unwrap().get() - 0.05).abs() < 1e-9);
+    for (value, said) in [
+        (json!(1.5), "max_error_rate must be between 0 and 1, not 1.5"),
+        (json!(-0.1), "max_error_rate must be between 0 and 1, not -0.1"),
+        (json!("5%"), "max_error_rate must be a number between 0 and 1, not `5%`"),
+    ] {
+        assert_eq!(refusals(json!({"url": "http://x.example", "max_error_rate": value})), [said]);
+    }
+}

@@ -220,6 +220,7 @@ pub(crate) fn report(completed: u64) -> Report {
         environment: Environment { seed: 9_007_199_254_740_991, ..Environment::default() },
         goodput: None,
         aliases: Aliases::default(),
+        stopped: None,
         target_metrics: None,
         recorded: None,
     }

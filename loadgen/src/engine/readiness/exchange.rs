@@ -301,7 +301,7 @@ impl Exchange {
                 Part::Body(bytes) => {
                     let events = self.attempt.answer.events.len();
                     self.attempt.answer.take(bytes, read, self.last_byte_us)?;
-                    ex.note_tokens(self.attempt.answer.events.len() - events);
+                    self.attempt.tell(events, ex);
                     if self.attempt.answer.done && self.closing_at_us.is_none() {
                         self.closing_at_us = Some(ex.now_us() + us(CLOSING_TIME));
                     }

@@ -47,10 +47,20 @@ pub(super) const OPEN_LOOP_USER: u32 = 0;
 /// Number and due time of each request of an open loop, in order.
 pub(super) type Due = Box<dyn Iterator<Item = (u64, Micros)>>;
 
+/// Users of a closed loop.
+#[derive(Default)]
+pub(super) struct Crowd {
+    /// Each with the stretches of time in which it may send, in order.
+    pub(super) users: Vec<(u32, Vec<(Micros, Micros)>)>,
+    pub(super) think: ThinkTime,
+    /// Requests of each of them, after which it sends no more; none: any number.
+    pub(super) requests_each: Option<u64>,
+}
+
 /// What a load thread has to send.
 pub(super) enum Share {
-    /// Users of a closed loop, each with the stretches of time in which it may send, in order.
-    Users(Vec<(u32, Vec<(Micros, Micros)>)>, ThinkTime),
+    /// Users of a closed loop.
+    Users(Crowd),
     /// An open loop's requests.
     Schedule(Due),
 }
@@ -73,6 +83,8 @@ struct Turn {
     seats: Vec<Seat>,
     timers: BinaryHeap<Reverse<(Micros, usize)>>,
     think: ThinkTime,
+    /// Requests of each user; none: any number.
+    requests_each: Option<u64>,
     alarm: Alarm,
     /// What is still due, of an open loop.
     schedule: Option<Peekable<Due>>,
@@ -252,7 +264,7 @@ impl Readiness {
                 Outcome::Completed
             }
             Err(failure) => {
-                self.exchanger.live.add_failed();
+                self.exchanger.live.add_failed(&failure);
                 Outcome::Failed(failure)
             }
         };
@@ -261,6 +273,10 @@ impl Readiness {
         turn.asking -= 1;
         if seat.place.take().is_some() {
             turn.free.push(index);
+            return;
+        }
+        if turn.requests_each == Some(seat.nth + 1) {
+            seat.doing = Doing::Nothing;
             return;
         }
         turn.waiting += 1;
@@ -284,10 +300,11 @@ impl Readiness {
 
 impl Turn {
     fn of(share: Share) -> io::Result<Self> {
-        let (users, think, schedule) = match share {
-            Share::Users(users, think) => (users, think, None),
-            Share::Schedule(due) => (Vec::new(), ThinkTime::NONE, Some(due.peekable())),
+        let (crowd, schedule) = match share {
+            Share::Users(crowd) => (crowd, None),
+            Share::Schedule(due) => (Crowd::default(), Some(due.peekable())),
         };
+        let Crowd { users, think, requests_each } = crowd;
         let seats: Vec<Seat> =
             users.into_iter().map(|(user, spells)| Seat::new(user, spells)).collect();
         let timers = seats.iter().enumerate().map(|(index, seat)| Reverse((seat.timed_us, index)));
@@ -300,6 +317,7 @@ impl Turn {
             asking: 0,
             seats,
             think,
+            requests_each,
             is_open_loop: schedule.is_some(),
             schedule,
             free: Vec::new(),

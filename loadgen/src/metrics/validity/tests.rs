@@ -46,6 +46,8 @@ fn judged(
         ignore_eos: false,
         users: 4,
         pacing: Pacing::Answers,
+        sending_us: 10_000_000,
+        stopped: None,
         taken_up_in_time: 100,
         steady: true,
         stamp_source: StampSource::Kernel,
@@ -175,6 +177,7 @@ fn a_rate_that_was_not_achieved_degrades_an_open_loop() {
     let taken_up = |in_time: u64, sending_s: u64| {
         judged(|_, _, e| {
             e.pacing = Pacing::Schedule { sending_us: sending_s * 1_000_000 };
+            e.sending_us = sending_s * 1_000_000;
             e.taken_up_in_time = in_time;
         })
     };

@@ -112,3 +112,26 @@ fn fields_that_contradict_each_other_are_refused_by_name() {
         assert_eq!(parse(fields).unwrap_err(), [said]);
     }
 }
+
+#[test]
+fn users_may_each_have_their_number_of_requests() {
+    let load = parse(json!({"user": 4, "requests_per_user": "25", "max_requests": 90})).unwrap();
+    let Load::ClosedLoop(closed) = &load else { panic!("{load:?}") };
+    assert_eq!(closed.requests_per_user.unwrap().get(), 25);
+    assert_eq!(closed.max_requests.unwrap().get(), 90);
+    let json = serde_json::to_value(&load).unwrap();
+    assert_eq!(serde_json::from_value::<Load>(json).unwrap(), load);
+    for (fields, said) in [
+        (json!({"requests_per_user": 0}), "requests_per_user must be between 1 and 1000000, not 0"),
+        (
+            json!({"rate": 5, "requests_per_user": 5}),
+            "requests_per_user cannot be given with rate; it is for closed_loop",
+        ),
+        (
+            json!({"stages": "2:5", "stages_of": "users", "requests_per_user": 5}),
+            "requests_per_user cannot be given with stages; it is for closed_loop",
+        ),
+    ] {
+        assert_eq!(parse(fields).unwrap_err(), [said]);
+    }
+}
