@@ -70,7 +70,7 @@ impl GenerateApi {
         target_api_key: Header<Option<String>>,
     ) -> poem::Result<Json<Generated>> {
         let (new, question) = question(&given.0, &self.state)?;
-        self.state.judge(&new.spec.url)?;
+        self.state.judge("url", &new.spec.url)?;
         let key = new.api_key.or_else(|| submit::key_of(target_api_key.0.as_deref()));
         let key = key.or_else(|| self.state.default_key_for(&new.spec.url));
         let _permit = self.state.target_call()?;

@@ -164,11 +164,11 @@ impl AppState {
         }))
     }
 
-    /// Refuses a target that must not be reached, whatever it would answer.
-    fn judge(&self, url: &TargetUrl) -> Result<(), ApiError> {
+    /// Refuses a target that must not be reached, whatever it would answer; `field` named it.
+    fn judge(&self, field: &str, url: &TargetUrl) -> Result<(), ApiError> {
         self.egress
             .check(url)
-            .map_err(|blocked| ApiError::field(Kind::BLOCKED, "url", blocked.to_string()))
+            .map_err(|blocked| ApiError::field(Kind::BLOCKED, field, blocked.to_string()))
     }
 
     /// `API_AUTH_TOKEN` for a call that names no key; nobody gets it sent to a target of theirs.

@@ -78,7 +78,7 @@ impl ModelApi {
         let url = url.ok_or_else(|| {
             ApiError::field(Kind::VALIDATION, "url", "url is required: the target's base URL")
         })?;
-        self.state.judge(&url)?;
+        self.state.judge("url", &url)?;
         let key = submit::key_of(target_api_key.0.as_deref());
         let key = key.or_else(|| self.state.default_key_for(&url));
         let _permit = self.state.target_call()?;

@@ -40,7 +40,10 @@ pub(crate) fn wait_of(given: &Fields) -> Result<Duration, ApiError> {
 /// Puts a benchmark into the queue.
 pub(crate) async fn accept(state: &AppState, given: &Fields) -> Result<Benchmark, ApiError> {
     let mut new = NewBenchmark::parse(given, &state.defaults, fresh_seed())?;
-    state.judge(&new.spec.url)?;
+    state.judge("url", &new.spec.url)?;
+    for url in &new.spec.urls {
+        state.judge("urls", url)?;
+    }
     new.api_key = new.api_key.or_else(|| state.default_key.clone());
     let benchmark = state.store.create(new).await?;
     state.metrics.accepted();

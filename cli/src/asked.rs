@@ -35,10 +35,12 @@ fn option(field: &Field) -> Arg {
             option.value_name("N").allow_negative_numbers(true)
         }
         Kind::Text { .. } => option.value_name("TEXT"),
+        Kind::Texts { .. } => option.value_name("TEXT,TEXT"),
         Kind::Object { .. } => option.value_name("JSON"),
     };
     match field.name {
         "url" => option.value_name("URL"),
+        "urls" => option.value_name("URL,URL"),
         "user" => option.alias("users"),
         "spawnrate" => option.alias("spawn-rate"),
         "api_key" => option.value_name("KEY").env("API_AUTH_TOKEN").hide_env_values(true),

@@ -3,6 +3,7 @@
 mod call;
 mod load;
 mod objectives;
+mod targets;
 
 use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, Table, Width,
@@ -119,6 +120,7 @@ fn requests(facts: &mut Facts, report: &Report) {
         let sample = shortened(&failure.sample);
         facts.add(name, format!("{} {}: {sample}", count(failure.count), failure.class));
     }
+    targets::targets(facts, report);
 }
 
 fn boxed<const N: usize>(header: [&str; N]) -> Table {

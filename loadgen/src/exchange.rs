@@ -34,7 +34,8 @@ pub(crate) const CLOSING_TIME: Duration = Duration::from_secs(1);
 
 /// What all exchanges of a load thread share.
 pub(crate) struct Exchanger {
-    pub(crate) client: Arc<Client>,
+    /// One for each server of the run.
+    pub(crate) clients: Vec<Arc<Client>>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) limits: Limits,
     /// What answers look like.
@@ -142,6 +143,8 @@ pub(crate) struct Attempt {
     picked_up_us: Micros,
     user: u32,
     nth: u64,
+    /// Which of the run's servers it goes to.
+    pub(crate) target: u32,
     pub(crate) ask: Ask,
     pub(crate) sent_us: Option<Micros>,
     pub(crate) written_us: Option<Micros>,
@@ -154,9 +157,11 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// User `user`'s request `nth`, that was due at `intended_us` and is taken up now.
+    /// User `user`'s request `nth`, that was due at `intended_us`, goes to `target` and is taken up
+    /// now.
     pub(crate) fn new(
         (user, nth): (u32, u64),
+        target: u32,
         intended_us: Micros,
         prompts: &Prompts,
         exchanger: &Exchanger,
@@ -169,6 +174,7 @@ impl Attempt {
             picked_up_us,
             user,
             nth,
+            target,
             ask,
             sent_us: None,
             written_us: None,
@@ -203,6 +209,7 @@ impl Attempt {
             picked_up_us,
             user,
             nth,
+            target,
             ask,
             sent_us,
             written_us,
@@ -213,13 +220,14 @@ impl Attempt {
         } = self;
         let outcome = match outcome {
             Outcome::Failed(failure) => {
-                Outcome::Failed(failure.scrubbed(|words| exchanger.client.scrubbed(words)))
+                Outcome::Failed(failure.scrubbed(|words| exchanger.client(target).scrubbed(words)))
             }
             other => other,
         };
         Sample {
             user,
             nth,
+            target,
             intended_us,
             picked_up_us,
             sent_us,
@@ -246,6 +254,16 @@ impl Attempt {
 }
 
 impl Exchanger {
+    /// What connections to the run's server `target` have in common.
+    pub(crate) fn client(&self, target: u32) -> &Client {
+        &self.clients[target as usize]
+    }
+
+    /// Whether a connection serves again after an answer.
+    pub(crate) fn keeps_connections(&self) -> bool {
+        self.client(0).keeps_connections()
+    }
+
     pub(crate) fn now_us(&self) -> Micros {
         self.clock.now_ns() / 1_000
     }
@@ -282,10 +300,11 @@ impl Exchanger {
         kept: &mut Option<Connection>,
         body: Bytes,
     ) -> Result<(), RequestFailure> {
+        let client = self.client(attempt.target);
         let mut connection = self.connection(attempt, kept.take()).await?;
         let mut patience = Patience::new(self.limits);
         let reads_before = connection.stamps().last_read().number;
-        let mut sent = patience.within(0, connection.send(&self.client, body.clone())).await;
+        let mut sent = patience.within(0, connection.send(client, body.clone())).await;
         let kept_had_died = matches!(sent, Ok(Err(_)))
             && attempt.connection == Some(ConnectionUse::Reused)
             && connection.stamps().last_read().number == reads_before
@@ -294,7 +313,7 @@ impl Exchanger {
             // Some servers close a connection after an answer without saying so; a request that
             // meets it on its way was never looked at.
             connection = self.connection(attempt, None).await?;
-            sent = patience.within(0, connection.send(&self.client, body)).await;
+            sent = patience.within(0, connection.send(client, body)).await;
         }
         let stamps = connection.stamps();
         attempt.sent_us = stamps.sent_ns().map(|ns| ns / 1_000);
@@ -307,7 +326,7 @@ impl Exchanger {
             return Err(self.refusal(&mut connection, head, &mut patience).await);
         }
         let whole = self.stream(&mut connection, &mut head, attempt, &mut patience).await?;
-        if whole && self.client.keeps_connections() && connection.is_usable().await {
+        if whole && self.keeps_connections() && connection.is_usable().await {
             *kept = Some(connection);
         }
         Ok(())
@@ -324,13 +343,13 @@ impl Exchanger {
             attempt.connection = Some(ConnectionUse::Reused);
             return Ok(connection);
         }
-        let connection =
-            self.client.connect(&self.clock).await.map_err(|failure| match failure {
-                ConnectFailure::Blocked(blocked) => RequestFailure::Blocked(blocked),
-                ConnectFailure::Tcp(error) => RequestFailure::Connect(error),
-                ConnectFailure::Tls(error) => RequestFailure::Tls(error),
-                ConnectFailure::Timeout(limit) => RequestFailure::TimeoutConnect(limit),
-            })?;
+        let opened = self.client(attempt.target).connect(&self.clock).await;
+        let connection = opened.map_err(|failure| match failure {
+            ConnectFailure::Blocked(blocked) => RequestFailure::Blocked(blocked),
+            ConnectFailure::Tcp(error) => RequestFailure::Connect(error),
+            ConnectFailure::Tls(error) => RequestFailure::Tls(error),
+            ConnectFailure::Timeout(limit) => RequestFailure::TimeoutConnect(limit),
+        })?;
         let us = |took: Duration| Micros::try_from(took.as_micros()).unwrap_or(Micros::MAX);
         attempt.connection = Some(ConnectionUse::Opened {
             connect_us: us(connection.connect_took()),
@@ -414,7 +433,8 @@ impl Exchanger {
         said: &[u8],
         whole: bool,
     ) -> RequestFailure {
-        let excerpt = self.client.excerpt(said, whole);
+        // What is left out of it is the key, which is the same for every server.
+        let excerpt = self.client(0).excerpt(said, whole);
         if status == 200 {
             let kind = content_type.unwrap_or_default();
             RequestFailure::Malformed(format!("content-type {kind}: {excerpt}"))

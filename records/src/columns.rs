@@ -218,6 +218,12 @@ pub const COLUMNS: &[Column] = &[
         |r| Some(r.coalesced_reads.into()),
         "Of them, those that brought more than one: there a stamp is an upper bound.",
     ),
+    Column::whole(
+        "target",
+        "",
+        |r| Some(r.target.into()),
+        "Which server it went to: 0 is `url`, then `urls` in their order.",
+    ),
 ];
 
 /// From sent to `at_us`; none where either is not known.

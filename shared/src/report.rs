@@ -10,6 +10,7 @@ mod histograms;
 mod recorded;
 mod stopped;
 mod target_metrics;
+mod targets;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,7 @@ pub use self::{
     recorded::Recorded,
     stopped::{Stopped, StoppedBy},
     target_metrics::{Gauge, TargetMetrics},
+    targets::TargetFigures,
 };
 use crate::Timestamp;
 
@@ -69,6 +71,10 @@ pub struct Report {
     /// What became of the requests' rows; none: they were not written, or are still being.
     #[serde(default)]
     pub recorded: Option<Recorded>,
+    /// Each server's own figures, in the order of `url` and `urls`; empty where there is but one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if_is_empty))]
+    pub targets: Vec<TargetFigures>,
 }
 
 /// The stretch of time the figures are of.

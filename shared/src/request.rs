@@ -10,6 +10,7 @@ mod fields;
 mod load;
 mod objectives;
 mod reader;
+mod urls;
 
 use std::collections::BTreeMap;
 
@@ -110,6 +111,7 @@ impl NewBenchmark {
                 None
             }),
         };
+        let urls = read.urls(url.as_ref());
         let call = read.call();
         let max_tokens: MaxTokens = read.number("max_tokens", valid(128));
         let shortest_default = valid(20.min(max_tokens.get()));
@@ -146,6 +148,7 @@ impl NewBenchmark {
             (Some(url), errors) if errors.is_empty() => Ok(Self {
                 spec: BenchmarkSpec {
                     url,
+                    urls,
                     call,
                     model: model.or_else(|| defaults.model.clone()),
                     load,

@@ -37,6 +37,10 @@ bounded! {
 pub struct BenchmarkSpec {
     /// The server under test.
     pub url: TargetUrl,
+    /// Further servers of the same model: requests go to each in turn, `url` first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "Vec::is_empty"))]
+    pub urls: Vec<TargetUrl>,
     /// How the target is asked.
     #[serde(default, skip_serializing_if = "Call::is_plain")]
     #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "Call::is_plain"))]
@@ -84,6 +88,16 @@ pub struct BenchmarkSpec {
     #[serde(default, skip_serializing_if = "is_default")]
     #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "is_default"))]
     pub record_tokens: bool,
+}
+
+impl BenchmarkSpec {
+    /// Most servers beside the first.
+    pub const MAX_URLS: usize = 64;
+
+    /// Every server under test, in the order in which they get their requests.
+    pub fn targets(&self) -> impl Iterator<Item = &TargetUrl> + Clone {
+        std::iter::once(&self.url).chain(&self.urls)
+    }
 }
 
 fn yes() -> bool {

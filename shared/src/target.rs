@@ -141,7 +141,7 @@ pub enum InvalidTarget {
 }
 
 /// Scheme, host, port and path prefix of a target: at most one active run each.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetKey(String);
 
 impl TargetKey {

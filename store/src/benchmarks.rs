@@ -1,6 +1,6 @@
 //! The API's half: create, get, edit, delete, ask to cancel.
 
-use entity::{benchmark, benchmark_partial, benchmark_secret, benchmark_series};
+use entity::{benchmark, benchmark_partial, benchmark_secret, benchmark_series, benchmark_target};
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set,
 };
@@ -36,6 +36,15 @@ impl Store {
         let now = clock::now(&tx).await?;
         let row = insertable(&new, now).insert(&tx).await?;
         let id = BenchmarkId(row.id);
+        // The row of the first is there already, by a trigger.
+        let further = new.spec.urls.iter().map(|url| benchmark_target::ActiveModel {
+            benchmark_id: Set(row.id),
+            target_key: Set(rows::target_key(url)),
+            ..Default::default()
+        });
+        if !new.spec.urls.is_empty() {
+            benchmark_target::Entity::insert_many(further).exec_without_returning(&tx).await?;
+        }
         if let Some(key) = &new.api_key {
             let sealed = self.inner.vault.seal(id, key).ok_or(StoreError::NoMasterKey)?;
             let secret = benchmark_secret::ActiveModel {
@@ -259,7 +268,7 @@ fn insertable(new: &NewBenchmark, now: i64) -> benchmark::ActiveModel {
         version: Set(1),
         priority: Set(0),
         run_at_ms: Set(now),
-        target_key: Set(rows::target_key(spec)),
+        target_key: Set(rows::target_key(&spec.url)),
         exclusive: Set(true),
         url: Set(rows::storable(&asked.url)),
         model: Set(rows::storable(&asked.model)),

@@ -63,7 +63,8 @@ struct Sql {
     prune: [&'static str; 2],
 }
 
-/// Due benchmarks, the next of each free target, that no live ticket names. A ticket that a worker
+/// Due benchmarks whose targets are all free, the next of each first target, that no live ticket
+/// names. A ticket that a worker
 /// has taken and not begun for 10 s is taken for lost.
 macro_rules! due_without_ticket {
     ($ticket:literal) => {
@@ -71,9 +72,10 @@ macro_rules! due_without_ticket {
             "SELECT head.id FROM (SELECT id, row_number() OVER ",
             "(PARTITION BY target_key ORDER BY priority DESC, id) AS place FROM benchmark ",
             "WHERE status = 'queued' AND run_at_ms <= $1 AND NOT EXISTS (",
-            "SELECT 1 FROM benchmark active WHERE active.target_key = benchmark.target_key ",
-            "AND active.status IN ('running', 'cancelling') ",
-            "AND (active.\"exclusive\" OR benchmark.\"exclusive\"))) AS head ",
+            "SELECT 1 FROM benchmark_target mine JOIN benchmark_target other ",
+            "ON other.target_key = mine.target_key AND other.active ",
+            "WHERE mine.benchmark_id = benchmark.id ",
+            "AND (other.\"exclusive\" OR benchmark.\"exclusive\"))) AS head ",
             "WHERE head.place = 1 AND NOT EXISTS (SELECT 1 FROM ",
             $ticket,
             ") ORDER BY head.id LIMIT 1000"

@@ -11,7 +11,7 @@ use shared::benchmark::{Links, Results};
 use shared::report::Histograms;
 use shared::{
     Benchmark, BenchmarkId, BenchmarkSpec, Phase, Progress, Reason, ReasonCode, Report, Runner,
-    RunnerId, RunnerState, SecondRow, State, Timestamp,
+    RunnerId, RunnerState, SecondRow, State, TargetUrl, Timestamp,
 };
 
 use crate::{Event, StoreError};
@@ -173,9 +173,9 @@ fn without_nul(json: &mut Value) {
 
 /// The stored key of a target. A long one is cut and told apart by its hash: an index takes no
 /// more than some 2,700 bytes.
-pub(crate) fn target_key(spec: &BenchmarkSpec) -> String {
+pub(crate) fn target_key(url: &TargetUrl) -> String {
     const LONGEST: usize = 1_024;
-    let key = spec.url.key();
+    let key = url.key();
     let key = key.as_str();
     if key.len() <= LONGEST {
         return key.to_owned();

@@ -54,8 +54,8 @@ pub struct Ending {
 }
 
 impl Store {
-    /// Claims the next benchmark that is due, needs no more than `max_users` and whose target is
-    /// free; none where there is none.
+    /// Claims the next benchmark that is due, needs no more than `max_users` and whose targets
+    /// are all free; none where there is none.
     pub async fn claim(
         &self,
         runner: &RunnerId,
@@ -63,7 +63,7 @@ impl Store {
     ) -> Result<Option<Claim>, StoreError> {
         for _ in 0..CLAIM_TRIES {
             match self.try_claim(runner, max_users).await {
-                // The index on active targets: another runner took this target just now.
+                // The index on active targets: another runner took one of these just now.
                 Err(StoreError::Database(refused)) if is_taken(&refused) => {}
                 // The row was cancelled just now, or is locked.
                 Err(StoreError::Lost(_)) => {}
@@ -91,10 +91,10 @@ impl Store {
             )
             .filter(benchmark::Column::Users.lte(i64::from(max_users)))
             .filter(Expr::cust(
-                "NOT EXISTS (SELECT 1 FROM benchmark active \
-                 WHERE active.target_key = benchmark.target_key \
-                 AND active.status IN ('running', 'cancelling') \
-                 AND (active.\"exclusive\" OR benchmark.\"exclusive\"))",
+                "NOT EXISTS (SELECT 1 FROM benchmark_target mine JOIN benchmark_target other \
+                 ON other.target_key = mine.target_key AND other.active \
+                 WHERE mine.benchmark_id = benchmark.id \
+                 AND (other.\"exclusive\" OR benchmark.\"exclusive\"))",
             ))
             .order_by_desc(benchmark::Column::Priority)
             .order_by_asc(benchmark::Column::Id);

@@ -1,8 +1,13 @@
 //! What every change of state has in common: the row's compare-and-set, its event, and at the end
 //! the tidying up. All within the caller's transaction.
 
-use entity::{benchmark, benchmark_event, benchmark_partial, benchmark_secret, benchmark_series};
-use sea_orm::sea_query::{Expr, ExprTrait};
+use std::collections::BTreeSet;
+
+use entity::{
+    benchmark, benchmark_event, benchmark_partial, benchmark_secret, benchmark_series,
+    benchmark_target,
+};
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect, Set,
@@ -143,21 +148,51 @@ pub(crate) async fn end<C: ConnectionTrait>(
     forget_partials(c, row.id).await?;
     benchmark_secret::Entity::delete_by_id(row.id).exec(c).await?;
     if change.from != Some(State::Queued) {
-        next_of_target(c, &row.target_key, change.at_ms).await?;
+        next_of_its_targets(c, row.id, change.at_ms).await?;
     }
     Ok(())
 }
 
-/// Pushes a ticket for the next due benchmark of a target that has become free.
+/// Pushes a ticket for the next due benchmark of each target that has become free with the end of
+/// `ended`.
+async fn next_of_its_targets<C: ConnectionTrait>(
+    c: &C,
+    ended: i64,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let freed: Vec<String> = benchmark_target::Entity::find()
+        .select_only()
+        .column(benchmark_target::Column::TargetKey)
+        .filter(benchmark_target::Column::BenchmarkId.eq(ended))
+        .order_by_asc(benchmark_target::Column::TargetKey)
+        .into_tuple()
+        .all(c)
+        .await?;
+    let mut next = BTreeSet::new();
+    for target_key in freed {
+        next.extend(next_of_target(c, &target_key, now_ms).await?);
+    }
+    for next in next {
+        queue::push(c, next).await?;
+    }
+    Ok(())
+}
+
+/// The next due benchmark that has `target_key` among its targets.
 async fn next_of_target<C: ConnectionTrait>(
     c: &C,
     target_key: &str,
     now_ms: i64,
-) -> Result<(), StoreError> {
+) -> Result<Option<BenchmarkId>, StoreError> {
+    let its = Query::select()
+        .column(benchmark_target::Column::BenchmarkId)
+        .from(benchmark_target::Entity)
+        .and_where(benchmark_target::Column::TargetKey.eq(target_key))
+        .to_owned();
     let next: Option<i64> = benchmark::Entity::find()
         .select_only()
         .column(benchmark::Column::Id)
-        .filter(benchmark::Column::TargetKey.eq(target_key))
+        .filter(benchmark::Column::Id.in_subquery(its))
         .filter(benchmark::Column::Status.eq(State::Queued.as_str()))
         .filter(benchmark::Column::RunAtMs.lte(now_ms))
         .order_by_desc(benchmark::Column::Priority)
@@ -166,10 +201,7 @@ async fn next_of_target<C: ConnectionTrait>(
         .into_tuple()
         .one(c)
         .await?;
-    match next {
-        Some(next) => queue::push(c, BenchmarkId(next)).await,
-        None => Ok(()),
-    }
+    Ok(next.map(BenchmarkId))
 }
 
 /// Puts `row` back into the queue, with a ticket: nothing was sent to its target.

@@ -77,6 +77,17 @@ impl Wire {
         registry.register(&mut self.socket, token, Interest::READABLE | Interest::WRITABLE)
     }
 
+    /// Whether the server has neither closed it nor said anything that nobody has read.
+    pub fn is_quiet(&self) -> bool {
+        let nothing = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        self.socket.peek(&mut [0]).is_err_and(nothing)
+    }
+
+    /// Has it told of under `token` from now on, where it is registered already.
+    pub fn register_anew(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.reregister(&mut self.socket, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
     /// What it notes of its reads and writes.
     pub fn stamps(&self) -> &Stamps {
         &self.stamps

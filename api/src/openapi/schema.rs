@@ -65,6 +65,14 @@ pub(super) fn schema_of(field: &Field) -> Value {
             json!({"type": "number", "format": "double", "minimum": min, "maximum": max})
         }
         Kind::Text { max_chars } => json!({"type": "string", "maxLength": max_chars}),
+        Kind::Texts { max_items, max_chars } => json!({"oneOf": [
+            {
+                "type": "array",
+                "maxItems": max_items,
+                "items": {"type": "string", "maxLength": max_chars},
+            },
+            {"type": "string"},
+        ]}),
         Kind::Flag => json!({"type": "boolean"}),
         Kind::Object { max_bytes } => json!({"oneOf": [
             {"type": "object", "additionalProperties": true},

@@ -118,6 +118,11 @@ async fn every_field_is_documented_in_query_form_and_json() {
                     assert_eq!(schema["maximum"], max);
                 }
                 Kind::Text { max_chars } => assert_eq!(schema["maxLength"], max_chars),
+                Kind::Texts { max_items, max_chars } => {
+                    assert_eq!(schema["oneOf"][0]["maxItems"], max_items);
+                    assert_eq!(schema["oneOf"][0]["items"]["maxLength"], max_chars);
+                    assert_eq!(schema["oneOf"][1]["type"], "string");
+                }
                 Kind::Flag => assert_eq!(schema["type"], "boolean"),
                 Kind::Object { max_bytes } => {
                     assert_eq!(schema["oneOf"][0]["type"], "object");

@@ -244,6 +244,16 @@ async fn forbidden_targets_are_refused_in_every_spelling_with_one_sentence() {
         let generate = json!({"url": url, "prompt": "hello"});
         assert_eq!(app.post_json("/api/v1/generate/", &generate).await.status, 422, "{url}");
     }
+    for url in FORBIDDEN {
+        let several =
+            json!({"url": "http://93.184.215.14", "urls": format!("http://1.1.1.1,{url}")});
+        for answer in in_every_encoding(&app, &several).await {
+            assert_eq!(answer.status, 422, "{url}: {}", answer.text);
+            assert_eq!(answer.json["errors"][0]["pointer"], "/urls");
+            assert_eq!(answer.json["code"], "target-blocked");
+            sentences.insert(answer.detail().to_owned());
+        }
+    }
     assert_eq!(sentences.len(), 1, "{sentences:?}");
     assert_eq!(app.get(&format!("{LIST}?status=all")).await.json["total"], 0);
 

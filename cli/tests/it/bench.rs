@@ -47,6 +47,30 @@ async fn run_local_prints_the_same_shape_and_its_sums_are_the_servers() {
 }
 
 #[tokio::test]
+async fn several_servers_get_even_shares_and_the_table_shows_each() {
+    let up = Up::start(&[]).await;
+    let servers = [Simulated::start(&[]).await, Simulated::start(&[]).await];
+    let urls = ["--url", &servers[0].url, "--urls", &servers[1].url, "--max-requests", "30"];
+    for mode in [&["--local"][..], &["--server", &up.url]] {
+        let ended = llm_bench(["run", "--json"]).args(mode).args(urls).args(LOAD).run().await;
+        let printed = completed_json(&ended);
+        assert_eq!(printed["url"], servers[0].url.as_str());
+        assert_eq!(printed["spec"]["urls"], serde_json::json!([servers[1].url]));
+        for (figures, server) in
+            printed["report"]["targets"].as_array().expect("both").iter().zip(&servers)
+        {
+            assert_eq!(figures["url"], server.url.as_str());
+            assert_eq!((&figures["completed"], &figures["failed"]), (&15.into(), &0.into()));
+        }
+    }
+    let table = llm_bench(["show", "1", "--server", &up.url]).run().await;
+    for server in &servers {
+        // The line may wrap behind the URL.
+        assert!(table.stdout.contains(&format!("{}: 15", server.url)), "{}", table.stdout);
+    }
+}
+
+#[tokio::test]
 async fn faults_land_in_their_classes_as_often_as_the_server_injected_them() {
     let rates = [
         "--fault-429",

@@ -19,7 +19,7 @@ use super::{
     Live, Outcome, Prepared, Snapshot, load_thread::Crew, machine, onlooker::Said, scribe::Scribe,
 };
 use crate::{
-    metrics::{Counted, Instrument, Lag, Overload, Plan, Recorder, settle},
+    metrics::{Counted, Instrument, Lag, Overload, Plan, Recorder, Server, settle},
     prompt::Tokenizer,
     sample::{Micros, Sample},
 };
@@ -66,7 +66,8 @@ impl Analyst {
         Self {
             recorder: Recorder::new(plan)
                 .counting(Counted::of(&prepared.spec))
-                .judging_by(prepared.spec.slo.clone()),
+                .judging_by(prepared.spec.slo.clone())
+                .telling_apart(prepared.run.targets.each().iter().map(Server::from)),
             tokenizer: prepared.tokenizer.clone(),
             environment: prepared.environment.clone(),
             plan,

@@ -17,7 +17,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Handicap, Live, machine,
+    Handicap, Live,
+    kept::Kept,
+    machine,
     open_loop::OpenLoop,
     prepare::{Driver, Run},
     readiness::{Crowd, Readiness, Share},
@@ -120,7 +122,7 @@ impl LoadThread {
 
     fn exchanger(&self) -> Exchanger {
         Exchanger {
-            client: Arc::clone(&self.run.client),
+            clients: self.run.targets.each().iter().map(|it| Arc::clone(&it.client)).collect(),
             clock: Arc::clone(&self.clock),
             limits: self.run.limits,
             form: self.run.form,
@@ -143,6 +145,7 @@ impl LoadThread {
         let sender = Rc::new(Sender {
             run: Arc::clone(&self.run),
             exchanger: Rc::clone(&exchanger),
+            kept: RefCell::new(Kept::of(self.run.targets.each().len(), self.run.sockets_each)),
             origin: self.origin,
             budget: Arc::clone(&self.budget),
             stop: self.stop.clone(),

@@ -7,6 +7,7 @@
 mod analyst;
 mod brake;
 mod handicap;
+mod kept;
 mod live;
 mod load_thread;
 mod machine;
@@ -17,6 +18,7 @@ mod readiness;
 mod room;
 mod scribe;
 mod sender;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod user;

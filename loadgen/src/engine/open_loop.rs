@@ -3,9 +3,8 @@
 //! Each request is taken up when it is due, whatever has become of those before it. One that finds
 //! no room is dropped and counted: sent later it would be another load than the one asked for.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
-use target::client::Connection;
 use tokio::task::{JoinError, JoinSet};
 
 use super::{
@@ -21,15 +20,11 @@ pub(super) struct OpenLoop {
     pub(super) room: Arc<Room>,
 }
 
-/// Connections that wait for a request; the one used last is the first to be used again.
-type Kept = Rc<RefCell<Vec<Connection>>>;
-
 impl OpenLoop {
     /// Sends each request when it is due, and waits for the answers.
     ///
     /// - `due`: index and due time of each, in order.
     pub(super) async fn run(self, due: impl Iterator<Item = (u64, Micros)>) {
-        let kept = Kept::default();
         let mut open = JoinSet::new();
         for (nth, due_us) in due {
             if !self.sender.wait_until(due_us).await {
@@ -41,7 +36,7 @@ impl OpenLoop {
             match self.room.enter() {
                 Some(place) => {
                     let sender = Rc::clone(&self.sender);
-                    open.spawn_local(send(sender, nth, due_us, Rc::clone(&kept), place));
+                    open.spawn_local(send(sender, nth, due_us, place));
                 }
                 None => self.sender.exchanger.live.add_dropped(),
             }
@@ -52,10 +47,8 @@ impl OpenLoop {
     }
 }
 
-async fn send(sender: Rc<Sender>, nth: u64, due_us: Micros, kept: Kept, place: Place) {
-    let mut connection = kept.borrow_mut().pop();
-    sender.send((OPEN_LOOP_USER, nth), due_us, &mut connection).await;
-    kept.borrow_mut().extend(connection);
+async fn send(sender: Rc<Sender>, nth: u64, due_us: Micros, place: Place) {
+    sender.send((OPEN_LOOP_USER, nth), due_us, None).await;
     drop(place);
 }
 

@@ -1,21 +1,25 @@
 //! Everything that can go wrong before the first request, does so here.
 
-use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
+use std::{io::Write, path::PathBuf, sync::Arc};
 
 use secrecy::SecretString;
 use shared::{
-    BenchmarkSpec, Reason, ReasonCode,
+    BenchmarkSpec, Reason, ReasonCode, TargetUrl,
     report::{Environment, TargetEnvironment},
 };
 use target::{
-    Control, Egress, ResolveFailure,
-    client::{Client, ClientError},
-    probe::{Capabilities, ProbeFailure, probe},
+    Egress, ResolveFailure,
+    client::ClientError,
+    probe::{Capabilities, ProbeFailure},
     request::RequestMould,
     scrape::Scrape,
 };
 
-use super::{handicap::Handicap, machine};
+use super::{
+    handicap::Handicap,
+    machine,
+    targets::{Found, Targets},
+};
 use crate::{
     answer::Form,
     arrival::Schedule,
@@ -75,6 +79,14 @@ pub enum PrepareError {
     /// There can be no connection to the target.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// One of several targets.
+    #[error("{url}: {error}")]
+    Target {
+        /// Which.
+        url: TargetUrl,
+        /// Why it cannot be used.
+        error: Box<Self>,
+    },
 }
 
 impl PrepareError {
@@ -91,6 +103,7 @@ impl PrepareError {
                 Reason::new(ReasonCode::PolicyBlocked, self.to_string())
             }
             Self::Client(_) => Reason::new(ReasonCode::TargetUnreachable, self.to_string()),
+            Self::Target { error, .. } => Reason::new(error.reason().code, self.to_string()),
         }
     }
 }
@@ -112,7 +125,9 @@ pub struct Prepared {
 
 /// What all load threads of a run share.
 pub(crate) struct Run {
-    pub(crate) client: Arc<Client>,
+    pub(crate) targets: Targets,
+    /// Sockets that each load thread may have.
+    pub(crate) sockets_each: usize,
     pub(crate) request: RequestMould,
     pub(crate) prompts: Prompts,
     pub(crate) limits: Limits,
@@ -141,22 +156,16 @@ pub async fn prepare(
         None => None,
     };
     let prompts = Prompts::load(&spec, tokenizer.as_ref(), data_dir, hub).await?;
-    let control =
-        Control::new(&settings.egress, &spec.url, key.as_ref()).map_err(ProbeFailure::from)?;
-    let control = control.sending(spec.call.extra_headers.as_ref());
-    let capabilities = probe(&control, &spec).await?;
-    let scrape = if spec.scrape { Scrape::find(&control).await } else { None };
-    let connect_timeout = Duration::from_secs_f64(spec.timeouts.connect_s.get());
-    let client =
-        Client::new(&spec.url, &spec.call, key.as_ref(), settings.egress.clone(), connect_timeout)
-            .await?;
-    let client = if spec.fresh_connections { client.with_fresh_connections() } else { client };
-    let dns_ms = client.looked_up_in().map(|took| took.as_secs_f64() * 1e3);
+    let found = Targets::find(&spec, key.as_ref(), &settings.egress).await?;
+    let Found { targets, capabilities, scrape } = found;
+    let looked_up_in = targets.each()[0].client.looked_up_in();
+    let dns_ms = looked_up_in.map(|took| took.as_secs_f64() * 1e3);
 
     let spare = machine::cores().saturating_sub(1).max(1);
     let load_threads = settings.load_threads.unwrap_or(spare).clamp(1, users);
     let run = Run {
-        client: Arc::new(client),
+        targets,
+        sockets_each: usize::try_from(capacity / u64::from(load_threads)).unwrap_or(usize::MAX),
         request: RequestMould::new(&spec.call, &spec.output, &spec.sampling, &capabilities),
         prompts,
         limits: Limits::of(&spec.timeouts, spec.call.stream),
@@ -178,6 +187,16 @@ pub async fn prepare(
         scrape,
         records: None,
     })
+}
+
+impl Run {
+    /// Which server the request `nth` of a schedule, or the next one of a user, goes to.
+    pub(crate) fn turn_of(&self, nth: u64) -> u32 {
+        match self.schedule {
+            Some(_) => self.targets.scheduled(nth),
+            None => self.targets.next(),
+        }
+    }
 }
 
 impl Prepared {

@@ -1,6 +1,7 @@
 //! Sends one request, whoever wants it sent, and hands its sample over.
 
 use std::{
+    cell::RefCell,
     rc::Rc,
     sync::{Arc, mpsc},
     time::Duration,
@@ -11,7 +12,7 @@ use target::client::Connection;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{prepare::Run, room::Budget};
+use super::{kept::Kept, prepare::Run, room::Budget};
 use crate::{
     exchange::{Attempt, Exchanger},
     sample::{Micros, Outcome, Sample},
@@ -21,6 +22,8 @@ use crate::{
 pub(super) struct Sender {
     pub(super) run: Arc<Run>,
     pub(super) exchanger: Rc<Exchanger>,
+    /// Connections that are nobody's own.
+    pub(super) kept: RefCell<Kept<Connection>>,
     pub(super) origin: Instant,
     /// What a closed loop takes its requests from; nobody takes any in an open one.
     pub(super) budget: Arc<Budget>,
@@ -50,26 +53,38 @@ impl Sender {
         !self.stop.is_cancelled()
     }
 
-    /// Sends user `user`'s request `nth` over the connection that is kept, or one of its own.
+    /// Sends user `user`'s request `nth` over its `own` connection, or one that is nobody's: that
+    /// of a schedule, and those of users whose requests go to several servers.
     /// None: nobody takes samples any more.
     pub(super) async fn send(
         &self,
         (user, nth): (u32, u64),
         due_us: Micros,
-        kept: &mut Option<Connection>,
+        own: Option<&mut Option<Connection>>,
     ) -> Option<Over> {
         let Self { run, exchanger, .. } = self;
+        let target = run.turn_of(nth);
+        let own = own.filter(|_| !run.targets.are_several());
         exchanger.live.add_started();
-        let mut attempt = Attempt::new((user, nth), due_us, &run.prompts, exchanger);
+        let mut kept = match &own {
+            Some(_) => None,
+            None => self.kept.borrow_mut().take(target),
+        };
+        let is_own = own.is_some();
+        let connection = own.unwrap_or(&mut kept);
+        let mut attempt = Attempt::new((user, nth), target, due_us, &run.prompts, exchanger);
         let body = Bytes::from(run.request.body(attempt.ask.said(), attempt.ask.length));
         let outcome = tokio::select! {
             biased;
-            outcome = exchanger.exchange(&mut attempt, kept, body) => match outcome {
+            outcome = exchanger.exchange(&mut attempt, connection, body) => match outcome {
                 Ok(()) => Outcome::Completed,
                 Err(failure) => Outcome::Failed(failure),
             },
             () = self.cut_off.cancelled() => Outcome::Cancelled,
         };
+        if !is_own {
+            self.kept.borrow_mut().put(target, kept);
+        }
         match &outcome {
             Outcome::Completed => exchanger.live.add_completed(),
             Outcome::Failed(failure) => exchanger.live.add_failed(failure),

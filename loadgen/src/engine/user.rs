@@ -39,7 +39,8 @@ impl User {
                 if !self.sender.budget.take() {
                     return;
                 }
-                let over = self.sender.send((self.index, nth), due_us, &mut connection).await;
+                let own = Some(&mut connection);
+                let over = self.sender.send((self.index, nth), due_us, own).await;
                 let Some(Over { end_us, failed }) = over else { return };
                 let earliest_us = if failed { due_us + PAUSE_AFTER_FAILURE_US } else { 0 };
                 let think_us = self.think.draw_us(self.sender.run.seed, self.index, nth);

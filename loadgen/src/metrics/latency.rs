@@ -5,7 +5,7 @@ use shared::report::{
 };
 
 use super::{early_stopping, histogram::Histogram, ranks, settle::Settled};
-use crate::sample::{ConnectionUse, Outcome};
+use crate::sample::{ConnectionUse, Micros, Outcome, Sample};
 
 /// Latencies and speeds of the requests so far.
 #[derive(Debug, Default)]
@@ -30,6 +30,14 @@ pub(super) struct Latencies {
     failed: u64,
     token_speed: Histogram,
     output_token_rate: Histogram,
+}
+
+/// From sent to the first token and to the end of an answer, of a completed request; none where
+/// there is no such thing.
+pub(super) fn ttft_and_e2e_us(sample: &Sample) -> (Option<Micros>, Option<Micros>) {
+    let sent = sample.sent_us.filter(|_| matches!(sample.outcome, Outcome::Completed));
+    let since = |at: Option<Micros>| Some(at?.saturating_sub(sent?));
+    (since(sample.first_token_us()), since(sample.answered_us()))
 }
 
 impl Latencies {

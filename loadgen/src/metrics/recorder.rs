@@ -14,6 +14,7 @@ use super::{
     report,
     series::Series,
     settle::Settled,
+    shares::{Server, Shares},
     tally::Tally,
     token_sums::TokenSums,
     window::InFlight,
@@ -135,6 +136,7 @@ pub struct Recorder {
     pub(super) goodput: Option<Goodput>,
     pub(super) aliases: Aliases,
     pub(super) tally: Tally,
+    pub(super) shares: Shares,
     pub(super) latencies: Latencies,
     pub(super) tokens: TokenSums,
     pub(super) series: Series,
@@ -154,6 +156,7 @@ impl Recorder {
             goodput: None,
             aliases: Aliases::default(),
             tally: Tally::default(),
+            shares: Shares::default(),
             latencies: Latencies::default(),
             tokens: TokenSums::default(),
             series: Series::default(),
@@ -177,6 +180,12 @@ impl Recorder {
         Self { goodput: slo.map(Goodput::new), ..self }
     }
 
+    /// The same for a run against `servers`; where they are several, each has figures of its own.
+    #[must_use]
+    pub fn telling_apart(self, servers: impl Iterator<Item = Server>) -> Self {
+        Self { shares: Shares::among(servers), ..self }
+    }
+
     /// Whether `sample` enters the latencies: it lies in no margin that is left out.
     pub fn counts(&self, sample: &Sample) -> bool {
         self.counted.holds(sample)
@@ -186,7 +195,9 @@ impl Recorder {
     pub fn record(&mut self, settled: &Settled) {
         let sample = &settled.sample;
         self.tally.record(settled);
-        if self.counted.holds(sample) {
+        let counts = self.counted.holds(sample);
+        self.shares.record(settled, counts);
+        if counts {
             self.latencies.record(settled);
             self.aliases.record(settled);
             if let Some(goodput) = &mut self.goodput {

@@ -101,6 +101,7 @@ pub(super) fn assemble(
         stopped: recorder.stopped.clone(),
         target_metrics: None,
         recorded: None,
+        targets: recorder.shares.figures(),
     }
 }
 

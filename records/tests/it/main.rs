@@ -51,6 +51,7 @@ fn whole() -> Record {
         index: 7,
         user: Some(3),
         nth: 2,
+        target: 1,
         intended_us: 1_000,
         picked_up_us: 1_010,
         sent_us: Some(1_500),
@@ -95,7 +96,7 @@ fn refused() -> Record {
 fn a_row_comes_back_as_it_was_with_its_latencies_from_sent() {
     let rows = rows(&written([whole(), refused()], true));
     let expected = json!({
-        "index": 7, "user": 3, "nth": 2, "intended_us": 1_000, "picked_up_us": 1_010,
+        "index": 7, "user": 3, "nth": 2, "target": 1, "intended_us": 1_000, "picked_up_us": 1_010,
         "sent_us": 1_500, "first_event_us": 41_000, "first_token_us": 41_500,
         "first_answer_us": 51_500, "last_token_us": 101_500, "end_us": 102_000,
         "outcome": "completed", "failure": null, "message": null, "http_status": 200,

@@ -2,9 +2,10 @@
 
 use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
 use crate::{
-    DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency, MaxErrorRate, MaxRequests,
-    MaxTokens, MinTokens, ModelName, PrefixCount, PrefixTokens, RequestRate, RequestsPerUser, Seed,
-    SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS, TimeoutS, TopP, Users, Variation,
+    BenchmarkSpec, DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency,
+    MaxErrorRate, MaxRequests, MaxTokens, MinTokens, ModelName, PrefixCount, PrefixTokens,
+    RequestRate, RequestsPerUser, Seed, SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS,
+    TimeoutS, TopP, Users, Variation,
 };
 
 /// A field of a request for a benchmark.
@@ -42,6 +43,13 @@ pub enum Kind {
         /// Most characters.
         max_chars: usize,
     },
+    /// A JSON list of texts, or one text with commas between them.
+    Texts {
+        /// Most texts.
+        max_items: usize,
+        /// Most characters of each.
+        max_chars: usize,
+    },
     /// `true` or `false`.
     Flag,
     /// A JSON object, or the text of one.
@@ -75,6 +83,12 @@ pub const FIELDS: &[Field] = &[
         Kind::Text { max_chars: TargetUrl::MAX_CHARS },
         "LOCUST_HOST",
         "Base URL of the target, with or without /v1. Required where LOCUST_HOST is not set.",
+    ),
+    field(
+        "urls",
+        Kind::Texts { max_items: BenchmarkSpec::MAX_URLS, max_chars: TargetUrl::MAX_CHARS },
+        "none",
+        "Base URLs of up to 64 further servers of the same model, as a list or with commas between them: requests go to each in turn, url first. A key goes to all of them.",
     ),
     field(
         "user",

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::world::{World, ending, report, request, second, worlds};
 
 /// Claims from `runners` processes at once until nobody gets anything; how often each was claimed.
-async fn claim_all(world: &World, runners: usize) -> BTreeMap<BenchmarkId, u32> {
+pub(crate) async fn claim_all(world: &World, runners: usize) -> BTreeMap<BenchmarkId, u32> {
     let barrier = Arc::new(Barrier::new(runners));
     let mut claiming = JoinSet::new();
     for runner in 0..runners {

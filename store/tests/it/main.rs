@@ -8,6 +8,7 @@ mod listing;
 mod measured;
 mod migrating;
 mod secrets;
+mod several_targets;
 mod states;
 mod sweeping;
 mod tickets;

@@ -10,7 +10,7 @@ use crate::world::{World, ending, report, request, second, worlds};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Create { target: u8, key: bool },
+    Create { target: u8, further: u8, key: bool },
     Claim,
     LoadStarts(u8),
     Progress(u8),
@@ -24,7 +24,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => (0..3u8, any::<bool>()).prop_map(|(target, key)| Step::Create { target, key }),
+        3 => (0..3u8, 0..6u8, any::<bool>())
+            .prop_map(|(target, further, key)| Step::Create { target, further, key }),
         5 => Just(Step::Claim),
         4 => any::<u8>().prop_map(Step::LoadStarts),
         2 => any::<u8>().prop_map(Step::Progress),
@@ -51,9 +52,11 @@ fn pick<T: Copy>(from: &[T], which: u8) -> Option<T> {
 async fn take(world: &World, known: &mut Known, step: Step) -> Result<(), StoreError> {
     let store = &world.store;
     match step {
-        Step::Create { target, key } => {
-            let url = format!("http://llm-{target}.example");
+        Step::Create { target, further, key } => {
+            let url_of = |target: u8| format!("http://llm-{target}.example");
+            let (url, urls) = (url_of(target), url_of(further));
             let mut fields = vec![("url", url.as_str())];
+            fields.extend((further < 3 && further != target).then_some(("urls", urls.as_str())));
             fields.extend(key.then_some(("api_key", "sk-canary")));
             known.ids.push(store.create(request(&fields)).await?.id);
         }
@@ -127,6 +130,11 @@ async fn hold(world: &World, known: &Known) {
     for broken in [
         "SELECT count(*) FROM (SELECT target_key FROM benchmark \
          WHERE status IN ('running', 'cancelling') GROUP BY target_key HAVING count(*) > 1) AS t",
+        "SELECT count(*) FROM (SELECT benchmark_target.target_key FROM benchmark_target \
+         JOIN benchmark ON id = benchmark_id WHERE status IN ('running', 'cancelling') \
+         GROUP BY benchmark_target.target_key HAVING count(*) > 1) AS t",
+        "SELECT count(*) FROM benchmark_target JOIN benchmark ON id = benchmark_id \
+         WHERE active <> (status IN ('running', 'cancelling'))",
         "SELECT count(*) FROM benchmark_secret JOIN benchmark ON id = benchmark_id \
          WHERE finished_at_ms IS NOT NULL",
         "SELECT count(*) FROM benchmark_partial JOIN benchmark ON id = benchmark_id \

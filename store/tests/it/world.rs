@@ -87,6 +87,11 @@ impl World {
         self.store.create(request(&[("url", url)])).await.unwrap()
     }
 
+    /// Submits a benchmark of several targets, the first of which is `url`.
+    pub(crate) async fn submit_to_all(&self, url: &str, urls: &str) -> Benchmark {
+        self.store.create(request(&[("url", url), ("urls", urls)])).await.unwrap()
+    }
+
     /// Submits and claims; there must be nothing else to claim.
     pub(crate) async fn running(&self) -> Held {
         let submitted = self.submit().await;
@@ -223,5 +228,6 @@ pub(crate) fn report(completed: u64) -> Report {
         stopped: None,
         target_metrics: None,
         recorded: None,
+        targets: Vec::new(),
     }
 }

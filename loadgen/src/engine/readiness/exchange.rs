@@ -7,7 +7,7 @@ use std::io;
 
 use mio::{Registry, Token};
 use target::{
-    client::ConnectFailure,
+    client::{Client, ConnectFailure},
     excerpt,
     response::{Part, ResponseHead, ResponseReader},
     wire::{ReadBuffer, Wire},
@@ -109,7 +109,7 @@ impl Exchange {
     /// When it must be looked at if nothing happens.
     pub(super) fn deadline_us(&self, ex: &Exchanger) -> Micros {
         if self.sent_at_us.is_none() {
-            return self.dialed_us + us(ex.client.connect_timeout());
+            return self.dialed_us + us(self.client(ex).connect_timeout());
         }
         let stage = match self.attempt.answer.events.len() {
             0 => self.began_us + us(ex.limits.first_token),
@@ -137,7 +137,7 @@ impl Exchange {
     pub(super) fn on_deadline(&mut self, ex: &Exchanger) -> Standing {
         let events = self.attempt.answer.events.len();
         let outcome = if self.sent_at_us.is_none() {
-            Err(RequestFailure::TimeoutConnect(ex.client.connect_timeout()))
+            Err(RequestFailure::TimeoutConnect(self.client(ex).connect_timeout()))
         } else if self.head.is_some() && self.attempt.answer.done {
             // The answer was whole; only the body's end is missing.
             ex.end(&mut self.attempt.answer, None)
@@ -170,14 +170,20 @@ impl Exchange {
         self.dialed_us = ex.now_us();
         self.sent_at_us = None;
         self.reader = ResponseReader::default();
-        let mut wire = ex.client.dial().map_err(refused)?;
+        let mut wire = self.client(ex).dial().map_err(refused)?;
         wire.register(registry, self.token).map_err(RequestFailure::Connect)?;
         self.wire = Some(wire);
         self.attempt.connection = None;
         Ok(false)
     }
 
+    /// What connections to its server have in common.
+    fn client<'a>(&self, ex: &'a Exchanger) -> &'a Client {
+        ex.client(self.attempt.target)
+    }
+
     fn send(&mut self, ex: &Exchanger) -> io::Result<bool> {
+        let client = self.client(ex);
         let Some(wire) = &mut self.wire else { return Ok(false) };
         let now_us = ex.now_us();
         (self.sent_at_us, self.last_byte_us) = (Some(now_us), now_us);
@@ -185,7 +191,7 @@ impl Exchange {
             // Patience counts from the first sending, whatever the connection did before.
             self.began_us = now_us;
         }
-        wire.send(&ex.clock, &ex.client.head(self.body.len()), &self.body)?;
+        wire.send(&ex.clock, &client.head(self.body.len()), &self.body)?;
         self.attempt.sent_us = wire.stamps().sent_ns().map(|ns| ns / 1_000);
         Ok(false)
     }
@@ -203,7 +209,9 @@ impl Exchange {
             match wire.is_connected() {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
-                Err(_) if self.dials < ex.client.addresses() => return self.dial(ex, registry),
+                Err(_) if self.dials < self.client(ex).addresses() => {
+                    return self.dial(ex, registry);
+                }
                 Err(error) => return Err(RequestFailure::Connect(error)),
             }
             if self.attempt.connection.is_none() {

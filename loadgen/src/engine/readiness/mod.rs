@@ -18,7 +18,7 @@ use std::{
 };
 
 use mio::{Events, Poll, Token};
-use target::wire::ReadBuffer;
+use target::wire::{ReadBuffer, Wire};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -28,6 +28,7 @@ use self::{
     watch::Watch,
 };
 use super::{
+    kept::Kept,
     load_thread::Duty,
     prepare::Run,
     room::{Budget, Room},
@@ -89,6 +90,9 @@ struct Turn {
     /// What is still due, of an open loop.
     schedule: Option<Peekable<Due>>,
     is_open_loop: bool,
+    /// Connections that no seat has for its own, because its requests go to several servers; none:
+    /// they go to one.
+    kept: Option<Kept<Wire>>,
     /// Seats of an open loop that nobody uses; the one left last is the first to be taken again.
     free: Vec<usize>,
     /// Requests that are open.
@@ -103,7 +107,10 @@ struct Turn {
 impl Readiness {
     /// Sends its share and waits for the answers.
     pub(super) fn drive(self, share: Share) -> io::Result<()> {
-        let mut turn = Turn::of(share)?;
+        let targets = &self.run.targets;
+        let kept =
+            targets.are_several().then(|| Kept::of(targets.each().len(), self.run.sockets_each));
+        let mut turn = Turn { kept, ..Turn::of(share)? };
         let mut events = Events::with_capacity(1_024);
         let mut buffer = ReadBuffer::default();
         let mut watch = Watch::default();
@@ -229,17 +236,27 @@ impl Readiness {
     fn ask(&self, turn: &mut Turn, index: usize) -> Standing {
         let Self { run, exchanger, .. } = self;
         let seat = &mut turn.seats[index];
-        let kept = match std::mem::replace(&mut seat.doing, Doing::Nothing) {
-            Doing::Waiting(kept) => kept,
+        let own = match std::mem::replace(&mut seat.doing, Doing::Nothing) {
+            Doing::Waiting(own) => own,
             Doing::Asking(_) | Doing::Nothing => None,
+        };
+        let target = run.turn_of(seat.nth);
+        let registry = turn.poll.registry();
+        let kept = match &mut turn.kept {
+            None => own,
+            // What came meanwhile was told of under the token of the seat that had it last.
+            Some(kept) => kept.take_if(target, |wire| {
+                wire.is_quiet() && wire.register_anew(registry, Token(index)).is_ok()
+            }),
         };
         exchanger.live.add_started();
         turn.asking += 1;
-        let attempt = Attempt::new((seat.user, seat.nth), seat.due_us, &run.prompts, exchanger);
+        let asked = (seat.user, seat.nth);
+        let attempt = Attempt::new(asked, target, seat.due_us, &run.prompts, exchanger);
         let body = run.request.body(attempt.ask.said(), attempt.ask.length);
         let now_us = exchanger.now_us();
         let mut exchange = Exchange::new(attempt, body, Token(index), kept, now_us);
-        let standing = exchange.begin(exchanger, turn.poll.registry());
+        let standing = exchange.begin(exchanger, registry);
         seat.doing = Doing::Asking(Box::new(exchange));
         standing
     }
@@ -247,9 +264,9 @@ impl Readiness {
     /// Notes how an exchange stands, and when its seat is to be looked at next.
     fn settle(&self, turn: &mut Turn, index: usize, standing: Standing) {
         let seat = &mut turn.seats[index];
-        let (outcome, kept) = match standing {
-            Standing::Over(outcome, kept) => {
-                (outcome, kept.filter(|_| self.exchanger.client.keeps_connections()))
+        let (outcome, wire) = match standing {
+            Standing::Over(outcome, wire) => {
+                (outcome, wire.filter(|_| self.exchanger.keeps_connections()))
             }
             Standing::Open => {
                 if let Doing::Asking(exchange) = &mut seat.doing
@@ -260,10 +277,14 @@ impl Readiness {
                 return;
             }
         };
-        let Doing::Asking(exchange) = std::mem::replace(&mut seat.doing, Doing::Waiting(kept))
+        let Doing::Asking(exchange) = std::mem::replace(&mut seat.doing, Doing::Waiting(None))
         else {
             return;
         };
+        match &mut turn.kept {
+            None => seat.doing = Doing::Waiting(wire),
+            Some(kept) => kept.put(exchange.attempt.target, wire),
+        }
         let outcome = match outcome {
             Ok(()) => {
                 self.exchanger.live.add_completed();
@@ -328,6 +349,7 @@ impl Turn {
             requests_each,
             is_open_loop: schedule.is_some(),
             schedule,
+            kept: None,
             free: Vec::new(),
         })
     }
