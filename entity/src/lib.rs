@@ -13,4 +13,5 @@ pub mod benchmark_partial;
 pub mod benchmark_secret;
 pub mod benchmark_series;
 pub mod benchmark_target;
+pub mod idempotency;
 pub mod runner;

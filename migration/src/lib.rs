@@ -15,7 +15,8 @@ use sea_orm_migration::{MigrationTrait, async_trait::async_trait};
 mod m20261124_000001_tables;
 mod m20261124_000002_triggers;
 mod m20261124_000003_artifacts;
-mod m20261124_000004_targets;
+mod m20261124_000004_idempotency;
+mod m20261124_000005_targets;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -28,7 +29,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000001_tables::Migration),
             Box::new(m20261124_000002_triggers::Migration),
             Box::new(m20261124_000003_artifacts::Migration),
-            Box::new(m20261124_000004_targets::Migration),
+            Box::new(m20261124_000004_idempotency::Migration),
+            Box::new(m20261124_000005_targets::Migration),
         ]
     }
 }
