@@ -7,13 +7,16 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream::BoxStream};
-use poem::http::{HeaderValue, header};
+use poem::{
+    Request,
+    http::{HeaderValue, header},
+};
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
     param::{Header, Path},
     payload::{EventStream, Json},
 };
-use shared::{Benchmark, BenchmarkId, SecondRow, State, request::Edit};
+use shared::{Benchmark, BenchmarkId, SecondRow, State, report::Histograms, request::Edit};
 use store::Deletion;
 
 use crate::{
@@ -22,6 +25,7 @@ use crate::{
     listing,
     problem::{ApiError, Kind},
     progress::{self, Message},
+    requests::{self, RequestsFile},
     submit::{self, Preference},
 };
 
@@ -116,6 +120,15 @@ struct Timeseries {
     is_final: bool,
     /// One row a second, from the first user's start on.
     rows: Vec<SecondRow>,
+}
+
+/// The histograms of a run.
+#[derive(Debug, Object)]
+struct RunHistograms {
+    /// Whose they are.
+    id: BenchmarkId,
+    /// By the figure's name in the report; figures without samples are left out.
+    histograms: Histograms,
 }
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Tag::Benchmarks")]
@@ -238,6 +251,37 @@ impl BenchmarksApi {
         let id = BenchmarkId(id.0);
         let rows = self.state.store.timeseries(id).await.map_err(ApiError::from)?;
         Ok(Json(Timeseries { id, is_final, rows }))
+    }
+
+    /// Read a benchmark's requests
+    ///
+    /// A row for each request, once the benchmark is over, whatever became of it: as Parquet, CSV or
+    /// JSONL. docs/requests.md has the columns.
+    #[oai(path = "/benchmarks/:id/requests", method = "get", operation_id = "get_requests")]
+    async fn requests(
+        &self,
+        id: Path<i64>,
+        given: GivenQuery,
+        request: &Request,
+    ) -> poem::Result<RequestsFile> {
+        let format = requests::Format::wanted(&given.0, request.headers())?;
+        let benchmark = self.find(id.0).await?;
+        Ok(requests::download(&self.state, &benchmark, format).await?)
+    }
+
+    /// Read a benchmark's histograms
+    ///
+    /// Those behind the figures of its report, as every `HdrHistogram` library reads and merges them.
+    #[oai(path = "/benchmarks/:id/histograms", method = "get", operation_id = "get_histograms")]
+    async fn histograms(&self, id: Path<i64>) -> poem::Result<Json<RunHistograms>> {
+        let benchmark = self.find(id.0).await?;
+        let histograms = self.state.store.histograms(benchmark.id).await.map_err(ApiError::from)?;
+        let Some(histograms) = histograms else {
+            let Benchmark { id, status, .. } = benchmark;
+            let detail = format!("benchmark {id} is {status} and has no histograms");
+            return Err(ApiError::told(Kind::NOT_FOUND, detail).into());
+        };
+        Ok(Json(RunHistograms { id: benchmark.id, histograms }))
     }
 
     /// Follow a benchmark

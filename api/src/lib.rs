@@ -15,6 +15,7 @@ mod model;
 mod openapi;
 mod problem;
 mod progress;
+mod requests;
 mod runners;
 mod settings;
 mod submit;
@@ -66,6 +67,8 @@ const MAX_TARGET_CALLS: usize = 32;
 /// /api/v1/benchmarks/{id}                     GET PUT PATCH DELETE
 /// /api/v1/benchmarks/{id}/cancel              POST
 /// /api/v1/benchmarks/{id}/timeseries          GET
+/// /api/v1/benchmarks/{id}/requests            GET               Parquet, CSV or JSONL
+/// /api/v1/benchmarks/{id}/histograms          GET
 /// /api/v1/benchmarks/{id}/events              GET               server-sent events
 /// /api/v1/generate  /api/v1/model             POST, GET         one request to a target
 /// /api/v1/runners                             GET
@@ -122,6 +125,7 @@ pub struct AppState {
     gate: auth::Gate,
     metrics: measures::Measures,
     followers: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
     target_calls: Semaphore,
     shutdown: CancellationToken,
 }
@@ -153,6 +157,7 @@ impl AppState {
             gate: auth::Gate::new(settings)?,
             metrics: measures::Measures::new()?,
             followers: Arc::new(Semaphore::new(progress::MAX_FOLLOWERS)),
+            downloads: Arc::new(Semaphore::new(requests::MAX_DOWNLOADS)),
             target_calls: Semaphore::new(MAX_TARGET_CALLS),
             store,
             shutdown,

@@ -15,7 +15,7 @@ use shared::{
     request::{FIELDS, Field},
 };
 
-use crate::{generate, listing, model, submit};
+use crate::{generate, listing, model, requests, submit};
 use schema::{allow_null, edit_fields, object_of, refuse_with, schema_of, words_of};
 
 /// What [`document`] adds to an operation.
@@ -100,6 +100,18 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         id: "get_timeseries",
+        query: no_fields,
+        body: Body::None,
+        refuses: &[400, 404, 414],
+    },
+    Operation {
+        id: "get_requests",
+        query: || requests::PARAMETERS.to_vec(),
+        body: Body::None,
+        refuses: &[400, 404, 414, 422, 429],
+    },
+    Operation {
+        id: "get_histograms",
         query: no_fields,
         body: Body::None,
         refuses: &[400, 404, 414],
@@ -215,6 +227,13 @@ fn complete(path: &str, operation: &mut Value) {
             operation["requestBody"] =
                 json!({"required": true, "content": {"application/json": schema(name)}});
         }
+    }
+    if known.id == "get_requests" {
+        // Of several answers with one status, poem-openapi keeps the last.
+        let file = json!({"schema": {"type": "string", "format": "binary"}});
+        let types =
+            requests::Format::ALL.map(|format| (format.media_type().to_owned(), file.clone()));
+        operation["responses"]["200"]["content"] = Value::Object(types.into_iter().collect());
     }
     refuse_with(operation, known.refuses);
     refuse_with(operation, &[401, 500, 503]);

@@ -151,6 +151,14 @@ impl From<StoreError> for ApiError {
             StoreError::AlreadyOver { .. } => Self::told(Kind::ALREADY_OVER, said),
             StoreError::Immutable(errors) => Self::fields(Kind::IMMUTABLE, errors),
             StoreError::NoMasterKey => Self::field(Kind::NO_MASTER_KEY, "api_key", said),
+            StoreError::NoArtifact { .. } => {
+                Self::logged(Kind::NOT_FOUND, "the file is gone from the artifact store", &error)
+            }
+            StoreError::Artifacts(_) => {
+                let detail = "the artifact store cannot be reached; try again";
+                let again = HeaderValue::from(5);
+                Self::logged(Kind::UNAVAILABLE, detail, &error).with(header::RETRY_AFTER, again)
+            }
             error if error.is_outage() => {
                 let again = HeaderValue::from(2);
                 Self::logged(Kind::UNAVAILABLE, "the database cannot be reached; try again", &error)

@@ -38,6 +38,15 @@ pub(crate) async fn until_over(
     if benchmark.status.is_terminal() || longest.is_zero() {
         return Ok(benchmark);
     }
+    // A benchmark is large, and so is the future that carries it: it lives on the heap.
+    Box::pin(look_until_over(state, benchmark, longest)).await
+}
+
+async fn look_until_over(
+    state: &AppState,
+    benchmark: Benchmark,
+    longest: Duration,
+) -> Result<Benchmark, StoreError> {
     let Ok(_permit) = state.followers.try_acquire() else { return Ok(benchmark) };
     let deadline = tokio::time::Instant::now() + longest;
     let (mut pause, longest_pause) = LOOKS;

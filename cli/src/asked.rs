@@ -35,6 +35,7 @@ fn option(field: &Field) -> Arg {
             option.value_name("N").allow_negative_numbers(true)
         }
         Kind::Text { .. } => option.value_name("TEXT"),
+        Kind::Object { .. } => option.value_name("JSON"),
     };
     match field.name {
         "url" => option.value_name("URL"),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::anyhow;
 use loadgen::{Control, Prepared, Snapshot};
 use shared::{
     Benchmark, BenchmarkId, Phase, Progress, Reason, ReasonCode, Report, Seed, State, Timestamp,
@@ -11,13 +12,21 @@ use shared::{
 use tokio::sync::watch::{Receiver, channel};
 use tokio_util::sync::CancellationToken;
 
-use crate::{failure::Failure, follow::Followed, server::Read, up::Service, watch::Watch};
+use crate::{
+    failure::Failure, follow::Followed, requests::Output, server::Read, up::Service, watch::Watch,
+};
 
 /// Least time between two looks at a run.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Runs what is asked for, shows it on the way, and stops it when `stop` is cancelled.
-pub(crate) async fn run(asked: &Fields, stop: &CancellationToken) -> Result<Followed, Failure> {
+///
+/// A row for each request goes to `output`.
+pub(crate) async fn run(
+    asked: &Fields,
+    stop: &CancellationToken,
+    output: Option<Output>,
+) -> Result<Followed, Failure> {
     let service = Service::of_environment()?;
     let seed = Seed::try_from(rand::random_range(Seed::MIN..=Seed::MAX));
     let seed = seed.map_err(|error| Failure::Usage(error.to_string()))?;
@@ -38,6 +47,10 @@ pub(crate) async fn run(asked: &Fields, stop: &CancellationToken) -> Result<Foll
     let ended = match prepared {
         Ok(prepared) => {
             prepared.model().clone_into(&mut benchmark.model);
+            let prepared = match &output {
+                Some(output) => prepared.recording_to(output.handle()?),
+                None => prepared,
+            };
             drive(prepared, &mut watch, stop).await
         }
         Err((state, reason)) => {
@@ -45,6 +58,10 @@ pub(crate) async fn run(asked: &Fields, stop: &CancellationToken) -> Result<Foll
         }
     };
     watch.end();
+    if let (Some(output), Some(report)) = (output, &ended.report) {
+        let error = report.recorded.as_ref().and_then(|recorded| recorded.error.clone());
+        error.map_or_else(|| output.finish(), |error| Err(Failure::Other(anyhow!(error))))?;
+    }
     finish(&mut benchmark, ended);
     let json = serde_json::to_string(&benchmark).map_err(|error| Failure::Other(error.into()))?;
     Ok(Followed { read: Read { benchmark, json }, interrupted: stop.is_cancelled() })

@@ -10,6 +10,7 @@ mod figures;
 mod follow;
 mod local;
 mod master_key;
+mod requests;
 mod run;
 mod server;
 mod table;
@@ -59,6 +60,8 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Fetch a row for each request of a benchmark that a server has
+    Requests(requests::RequestsArgs),
     /// List the benchmarks that a server has, newest first
     List {
         /// Which page, from 1 on
@@ -108,6 +111,7 @@ async fn main() -> ExitCode {
         Command::Demo(demo) => demo.run().await,
         Command::Run(run) => run.run().await,
         Command::Show { id, json, server } => show(id, json, &server).await,
+        Command::Requests(requests) => requests.run().await,
         Command::List { page, limit, server } => list(page, limit, &server).await,
         Command::Cancel { id, server } => cancel(id, &server).await,
         Command::Migrate { database, log } => migrate(&database, &log).await,

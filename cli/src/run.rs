@@ -1,6 +1,6 @@
 //! `llm-bench run`: one benchmark, from asking for it to its figures.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use shared::State;
@@ -11,6 +11,7 @@ use crate::{
     failure::Failure,
     follow::{self, Followed},
     local,
+    requests::Output,
     server::{Server, ServerArgs},
     table,
     watch::Watch,
@@ -28,6 +29,9 @@ pub(crate) struct RunArgs {
     /// the rest of the environment mean what they mean for `up`
     #[arg(long, conflicts_with_all = ["server", "user_auth"])]
     local: bool,
+    /// Keep a row for each request in FILE, which ends in .parquet, .csv or .jsonl
+    #[arg(long, value_name = "FILE")]
+    requests: Option<PathBuf>,
     /// Print the resource as the API gives it, and nothing else
     #[arg(long)]
     json: bool,
@@ -41,20 +45,34 @@ impl RunArgs {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         self.log.start("warn");
         let stop = daemon::shutdown_on_signal();
+        // Asked for before anything is sent: a file that cannot be written must not cost a run.
+        let output = self.requests.as_deref().map(Output::named).transpose()?;
         let followed = if self.local {
-            local::run(&self.asked.0, &stop).await?
+            local::run(&self.asked.0, &stop, output).await?
         } else {
-            self.on_server(&stop).await?
+            self.on_server(&stop, output).await?
         };
         Ok(conclude(&followed, self.json))
     }
 
-    async fn on_server(&self, stop: &CancellationToken) -> Result<Followed, Failure> {
+    async fn on_server(
+        &self,
+        stop: &CancellationToken,
+        output: Option<Output>,
+    ) -> Result<Followed, Failure> {
         let server = Server::new(&self.server)?;
         let submitted = server.submit(&self.asked.0).await?;
         let watch = Watch::new(submitted.benchmark.duration);
         watch.say(&format!("benchmark {} is queued", submitted.benchmark.id));
-        follow::to_its_end(&server, submitted, watch, stop).await
+        let id = submitted.benchmark.id;
+        let followed = follow::to_its_end(&server, submitted, watch, stop).await?;
+        if let Some(mut output) = output
+            && followed.read.benchmark.report.is_some()
+        {
+            server.download(id, output.format, &mut output.file).await?;
+            output.keep()?;
+        }
+        Ok(followed)
     }
 }
 

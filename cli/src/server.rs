@@ -1,17 +1,21 @@
 //! The REST API from outside: what a person's commands ask of a server.
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
+use anyhow::Context as _;
 use clap::Args;
+use futures::StreamExt as _;
 use reqwest::{Method, RequestBuilder, StatusCode, Url, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use shared::{Benchmark, BenchmarkId, request::Fields};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, requests::Format};
 
 /// Most characters of an answer that is none of ours to repeat.
 const EXCERPT: usize = 200;
+/// A million rows over a slow line take their time.
+const LONGEST_DOWNLOAD: Duration = Duration::from_hours(6);
 
 /// Which server, and who asks.
 #[derive(Debug, Args)]
@@ -131,6 +135,30 @@ impl Server {
         self.read(self.request(Method::POST, &format!("api/v1/benchmarks/{id}/cancel"))).await
     }
 
+    /// Writes the rows of a benchmark's requests to `out`, as they come.
+    pub(crate) async fn download(
+        &self,
+        id: BenchmarkId,
+        format: Format,
+        out: &mut impl Write,
+    ) -> Result<(), Failure> {
+        let request = self.request(Method::GET, &format!("api/v1/benchmarks/{id}/requests"));
+        let request = request.query(&[("format", format.word())]).timeout(LONGEST_DOWNLOAD);
+        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = answer.status();
+        if !status.is_success() {
+            let body = answer.text().await.map_err(|error| self.unreachable(error))?;
+            return Err(self.refused(status, &body));
+        }
+        let mut bytes = answer.bytes_stream();
+        while let Some(piece) = bytes.next().await {
+            let piece = piece.map_err(|error| self.unreachable(error))?;
+            out.write_all(&piece).context("cannot write the requests")?;
+        }
+        out.flush().context("cannot write the requests")?;
+        Ok(())
+    }
+
     /// Whether the server says it can work.
     pub(crate) async fn is_ready(&self) -> bool {
         let asked = self.request(Method::GET, "readyz").send().await;
@@ -157,28 +185,38 @@ impl Server {
         &self,
         request: RequestBuilder,
     ) -> Result<(T, String), Failure> {
-        let server = self.base.as_str().trim_end_matches('/').to_owned();
-        let unreachable = |error: reqwest::Error| Failure::Unreachable {
-            server: server.clone(),
-            cause: daemon::causes(&error.without_url()),
-        };
-        let answer = request.send().await.map_err(unreachable)?;
+        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
         let status = answer.status();
-        let body = answer.text().await.map_err(unreachable)?;
+        let body = answer.text().await.map_err(|error| self.unreachable(error))?;
         if status.is_success() {
             return match serde_json::from_str(&body) {
                 Ok(read) => Ok((read, body)),
-                Err(error) => Err(Failure::Unreadable { server, cause: error.to_string() }),
+                Err(error) => {
+                    Err(Failure::Unreadable { server: self.name(), cause: error.to_string() })
+                }
             };
         }
-        Err(match serde_json::from_str(&body) {
+        Err(self.refused(status, &body))
+    }
+
+    fn name(&self) -> String {
+        self.base.as_str().trim_end_matches('/').to_owned()
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> Failure {
+        let cause = daemon::causes(&error.without_url());
+        Failure::Unreachable { server: self.name(), cause }
+    }
+
+    fn refused(&self, status: StatusCode, body: &str) -> Failure {
+        match serde_json::from_str(body) {
             Ok(problem) => Failure::Refused(problem),
             Err(_) => Failure::Answered {
-                server,
+                server: self.name(),
                 status: status.as_u16(),
                 excerpt: body.trim().chars().take(EXCERPT).collect(),
             },
-        })
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A benchmark's result as a person reads it: one screenful, 80 columns.
 
+mod call;
 mod load;
 mod objectives;
 
@@ -8,7 +9,7 @@ use comfy_table::{
     presets::{NOTHING, UTF8_FULL_CONDENSED},
 };
 use shared::{
-    Benchmark, Report, State,
+    Benchmark, Endpoint, Report, State,
     report::{Distribution, FromIntent, Rates, StampSource, TokenSource, Tokens, Verdict},
 };
 
@@ -75,16 +76,17 @@ fn head(facts: &mut Facts, benchmark: &Benchmark) {
     let model = if benchmark.model.is_empty() { "not known yet" } else { &benchmark.model };
     facts.add("Model", model);
     facts.add("Load", load::words(&benchmark.spec.load));
-    let exactly = if benchmark.spec.output.ignore_eos { "exactly" } else { "at most" };
-    facts.add(
-        "Prompts",
-        format!(
-            "{}, seed {}; answers of {exactly} {} tokens",
-            benchmark.spec.dataset,
-            benchmark.spec.seed.get(),
-            benchmark.spec.output.max_tokens.get()
-        ),
-    );
+    let spec = &benchmark.spec;
+    if !spec.call.is_plain() {
+        facts.add("Asked", call::words(&spec.call));
+    }
+    let exactly = if spec.output.ignore_eos { "exactly" } else { "at most" };
+    let answers = if spec.call.endpoint == Endpoint::Embeddings {
+        String::new()
+    } else {
+        format!("; answers of {exactly} {} tokens", spec.output.max_tokens.get())
+    };
+    facts.add("Prompts", format!("{}, seed {}{answers}", spec.dataset, spec.seed.get()));
     if !benchmark.notes.is_empty() {
         facts.add("Notes", shortened(&benchmark.notes));
     }
@@ -166,19 +168,18 @@ fn row(name: &str, d: &Distribution) -> [String; 7] {
 
 /// Failures count as infinitely late there, so it is worth a row only where something failed.
 fn intent(table: &mut Table, from_intent: &FromIntent) {
-    let Some(d) = from_intent.ttft_ms.as_ref().filter(|d| d.failed > 0) else { return };
+    let (name, d) = match (&from_intent.ttft_ms, &from_intent.e2e_ms) {
+        (Some(ttft), _) => ("TTFT with failures, ms", ttft),
+        (None, Some(e2e)) => ("E2E with failures, ms", e2e),
+        (None, None) => return,
+    };
+    if d.failed == 0 {
+        return;
+    }
     let [p50, p90, p99] =
         [d.p50, d.p90, d.p99].map(|value| value.map_or_else(|| "never".to_owned(), measured));
     let none = "-".to_owned();
-    table.add_row([
-        "TTFT with failures, ms".to_owned(),
-        p50,
-        p90,
-        p99,
-        none.clone(),
-        none,
-        count(d.n),
-    ]);
+    table.add_row([name.to_owned(), p50, p90, p99, none.clone(), none, count(d.n)]);
 }
 
 fn throughput(report: &Report) -> String {

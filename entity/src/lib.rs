@@ -6,7 +6,9 @@
 #![expect(missing_docs, reason = "sea-orm's derives make public items that cannot carry comments")]
 
 pub mod benchmark;
+pub mod benchmark_artifact;
 pub mod benchmark_event;
+pub mod benchmark_histogram;
 pub mod benchmark_partial;
 pub mod benchmark_secret;
 pub mod benchmark_series;

@@ -1,7 +1,8 @@
 //! What one answer's bytes come to: pure, fed with bytes and their stamps.
 
+use shared::{Call, Endpoint};
 use target::{
-    chunk::{self, Message, Template, Usage},
+    chunk::{self, Message, Reply, Template, Usage},
     sse::Decoder,
 };
 
@@ -20,8 +21,23 @@ const MAX_BYTES_PER_TOKEN: usize = 4 * 1024;
 /// Most events without a token whose stamps are kept: a server may fill a stream with them.
 const MAX_BARE_CHOICES: usize = 4_096;
 
+/// What an answer looks like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    pub(crate) endpoint: Endpoint,
+    /// Whether it comes as events, or as one JSON body.
+    pub(crate) streamed: bool,
+}
+
+impl From<&Call> for Form {
+    fn from(call: &Call) -> Self {
+        Self { endpoint: call.endpoint, streamed: call.stream }
+    }
+}
+
 /// One answer, as far as it has come.
 pub(crate) struct Answer {
+    form: Form,
     decoder: Decoder,
     keep_text: bool,
     bytes_left: usize,
@@ -30,6 +46,10 @@ pub(crate) struct Answer {
     coalesced_read: u64,
     /// What this answer's plain events are moulded on.
     template: Option<Template>,
+    /// What has come of a body that is not streamed, and when the last of it came.
+    body: (Vec<u8>, Micros),
+    /// When an answer that was not streamed was there.
+    pub(crate) whole_us: Option<Micros>,
     pub(crate) first_event_us: Option<Micros>,
     pub(crate) first_answer_us: Option<Micros>,
     pub(crate) events: Vec<TokenEvent>,
@@ -45,9 +65,10 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// An answer of at most `max_tokens`; its text is kept where a tokenizer will read it.
-    pub(crate) fn new(max_tokens: u32, keep_text: bool) -> Self {
+    pub(crate) fn new(form: Form, max_tokens: u32, keep_text: bool) -> Self {
         let cap = (max_tokens as usize).saturating_mul(MAX_BYTES_PER_TOKEN);
         Self {
+            form,
             decoder: Decoder::new(MAX_EVENT_BYTES),
             keep_text,
             bytes_left: cap.max(MIN_ANSWER_CAP_BYTES),
@@ -55,6 +76,8 @@ impl Answer {
             last_token_read: 0,
             coalesced_read: 0,
             template: None,
+            body: (Vec::new(), 0),
+            whole_us: None,
             first_event_us: None,
             first_answer_us: None,
             events: Vec::new(),
@@ -86,6 +109,11 @@ impl Answer {
             ));
         };
         self.bytes_left = left;
+        if !self.form.streamed {
+            self.body.0.extend_from_slice(bytes);
+            self.body.1 = at_us;
+            return Ok(());
+        }
         let mut decoder = std::mem::replace(&mut self.decoder, Decoder::new(0));
         let mut failure = None;
         let pushed = decoder.push(bytes, |data| {
@@ -101,16 +129,23 @@ impl Answer {
         }
     }
 
-    /// The stream has ended; `cause` is what broke it, where something did.
+    /// The answer has ended; `cause` is what broke it, where something did.
     ///
     /// # Errors
     ///
-    /// `Truncated` without a `finish_reason` or `[DONE]`, `EmptyOutput` without a token event.
+    /// `Truncated` without a `finish_reason` or `[DONE]`, `EmptyOutput` without a token event; what
+    /// a whole body says that is no answer.
     pub(crate) fn end(
         &mut self,
         cause: Option<String>,
         at_us: Micros,
     ) -> Result<(), RequestFailure> {
+        if !self.form.streamed {
+            return match cause {
+                Some(cause) => Err(RequestFailure::BrokenOff(cause)),
+                None => self.end_whole(),
+            };
+        }
         let mut decoder = std::mem::replace(&mut self.decoder, Decoder::new(0));
         let mut failure = None;
         decoder.finish(|data| {
@@ -128,6 +163,40 @@ impl Answer {
         }
     }
 
+    /// Reads a body that was not streamed: its text is one event, at its last byte.
+    fn end_whole(&mut self) -> Result<(), RequestFailure> {
+        let (body, at_us) = std::mem::take(&mut self.body);
+        let reply = chunk::whole(self.form.endpoint, &body);
+        let answer = match reply.map_err(|bad| RequestFailure::Malformed(bad.to_string()))? {
+            Reply::Answer(answer) => answer,
+            Reply::Error(words) => return Err(RequestFailure::StreamError(words)),
+        };
+        self.whole_us = Some(at_us);
+        self.usage = answer.usage;
+        self.finish_reason = answer.finish_reason;
+        self.done = true;
+        if self.form.endpoint == Endpoint::Embeddings {
+            return Ok(());
+        }
+        self.saw_reasoning = answer.reasoning.is_some();
+        let text = answer.reasoning.unwrap_or_default() + &answer.text;
+        if text.is_empty() {
+            return Err(RequestFailure::EmptyOutput);
+        }
+        if self.keep_text {
+            self.text = text;
+        }
+        let text_end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        self.events.push(TokenEvent { at_us, tokens: None, text_end });
+        Ok(())
+    }
+
+    /// Tokens that nobody saw coming: those of an answer that was not streamed.
+    pub(crate) fn unstreamed_tokens(&self) -> usize {
+        let counted = self.usage.map_or(self.events.len() as u64, |usage| usage.completion_tokens);
+        self.whole_us.map_or(0, |_| usize::try_from(counted).unwrap_or(usize::MAX))
+    }
+
     fn event(&mut self, data: &[u8], read: u64, at_us: Micros) -> Result<(), RequestFailure> {
         self.first_event_us.get_or_insert(at_us);
         if self.done {
@@ -138,8 +207,8 @@ impl Answer {
             self.token(text, None, read, at_us);
             return Ok(());
         }
-        let message =
-            chunk::read(data).map_err(|bad| RequestFailure::Malformed(bad.to_string()))?;
+        let message = chunk::event(self.form.endpoint, data)
+            .map_err(|bad| RequestFailure::Malformed(bad.to_string()))?;
         let delta = match message {
             Message::Done => {
                 self.done = true;
@@ -159,6 +228,7 @@ impl Answer {
         if let Some(usage) = delta.usage {
             self.usage = Some(usage);
         }
+        self.done |= delta.done;
         if delta.text.is_empty() {
             if delta.choices {
                 self.note_bare_choice(at_us);
@@ -210,7 +280,11 @@ mod fuzz;
 
 #[cfg(test)]
 mod tests {
+    use shared::report::FailureClass;
+
     use super::*;
+
+    const CHAT: Form = Form { endpoint: Endpoint::Chat, streamed: true };
 
     fn delta(json: &str) -> String {
         format!("data: {json}\n\n")
@@ -224,7 +298,7 @@ mod tests {
 
     #[test]
     fn token_events_get_the_stamp_of_their_read() {
-        let mut answer = Answer::new(128, true);
+        let mut answer = Answer::new(CHAT, 128, true);
         let role = delta(r#"{"choices":[{"delta":{"role":"assistant","content":null}}]}"#);
         answer.take(role.as_bytes(), 1, 10).unwrap();
         answer.take(content("Hel").as_bytes(), 2, 20).unwrap();
@@ -241,7 +315,7 @@ mod tests {
 
     #[test]
     fn cumulative_usage_in_chunks_gives_tokens_by_their_increments() {
-        let mut answer = Answer::new(128, false);
+        let mut answer = Answer::new(CHAT, 128, false);
         for (total, at) in [(2, 10), (5, 20)] {
             let chunk = format!(
                 r#"{{"choices":[{{"delta":{{"content":"x"}}}}],"usage":{{"prompt_tokens":7,"completion_tokens":{total}}}}}"#
@@ -255,21 +329,21 @@ mod tests {
 
     #[test]
     fn an_end_without_a_word_is_truncated_and_one_without_a_token_empty() {
-        let mut cut = Answer::new(128, false);
+        let mut cut = Answer::new(CHAT, 128, false);
         cut.take(content("a").as_bytes(), 1, 1).unwrap();
         assert!(matches!(cut.end(None, 2), Err(RequestFailure::Truncated { events: 1, .. })));
 
-        let mut finished_then_cut = Answer::new(128, false);
+        let mut finished_then_cut = Answer::new(CHAT, 128, false);
         finished_then_cut.take(content("a").as_bytes(), 1, 1).unwrap();
         finished_then_cut.take(delta(FINISH).as_bytes(), 2, 2).unwrap();
         assert!(finished_then_cut.end(None, 3).is_ok());
 
-        let mut empty = Answer::new(128, false);
+        let mut empty = Answer::new(CHAT, 128, false);
         empty.take(b"data: [DONE]\n\n", 1, 1).unwrap();
         assert!(matches!(empty.end(None, 2), Err(RequestFailure::EmptyOutput)));
 
         assert!(matches!(
-            Answer::new(128, false).end(None, 1),
+            Answer::new(CHAT, 128, false).end(None, 1),
             Err(RequestFailure::Truncated { events: 0, .. })
         ));
     }
@@ -277,19 +351,86 @@ mod tests {
     #[test]
     fn an_error_object_and_what_is_no_json_end_the_answer() {
         let error = delta(r#"{"error":{"message":"out of memory"}}"#);
-        let failure = Answer::new(1, false).take(error.as_bytes(), 1, 1).unwrap_err();
+        let failure = Answer::new(CHAT, 1, false).take(error.as_bytes(), 1, 1).unwrap_err();
         assert!(
             matches!(&failure, RequestFailure::StreamError(words) if words.contains("out of memory"))
         );
-        let failure = Answer::new(1, false).take(b"data: <html>\n\n", 1, 1).unwrap_err();
+        let failure = Answer::new(CHAT, 1, false).take(b"data: <html>\n\n", 1, 1).unwrap_err();
         assert!(matches!(failure, RequestFailure::Malformed(_)));
     }
 
     #[test]
     fn a_stream_that_never_ends_is_given_up() {
-        let mut answer = Answer::new(1, false);
+        let mut answer = Answer::new(CHAT, 1, false);
         let comment = vec![b':'; 1024 * 1024];
         let outcome = (0..64).try_for_each(|read| answer.take(&comment, read, read));
         assert!(matches!(outcome, Err(RequestFailure::Malformed(_))));
+    }
+
+    #[test]
+    fn a_response_is_over_with_its_last_event() {
+        let form = Form { endpoint: Endpoint::Responses, streamed: true };
+        let mut answer = Answer::new(form, 128, true);
+        let created = delta(r#"{"type":"response.created","response":{"status":"in_progress"}}"#);
+        answer.take(format!("event: response.created\n{created}").as_bytes(), 1, 10).unwrap();
+        for (text, at) in [("Hel", 20), ("lo", 30)] {
+            let data = format!(r#"{{"type":"response.output_text.delta","delta":"{text}"}}"#);
+            answer.take(delta(&data).as_bytes(), at, at).unwrap();
+        }
+        assert!(!answer.done);
+        let completed = delta(
+            r#"{"type":"response.completed","response":{"status":"completed","usage":{"input_tokens":9,"output_tokens":2}}}"#,
+        );
+        answer.take(completed.as_bytes(), 40, 40).unwrap();
+        assert!(answer.done);
+        answer.end(None, 50).unwrap();
+        assert_eq!((&*answer.text, answer.finish_reason.as_deref()), ("Hello", Some("stop")));
+        assert_eq!((answer.usage.unwrap().prompt_tokens, answer.first_event_us), (9, Some(10)));
+        assert_eq!(answer.events.iter().map(|event| event.at_us).collect::<Vec<_>>(), [20, 30]);
+    }
+
+    fn whole(endpoint: Endpoint, body: &str) -> (Answer, Result<(), RequestFailure>) {
+        let mut answer = Answer::new(Form { endpoint, streamed: false }, 128, true);
+        let (first, second) = body.as_bytes().split_at(body.len() / 2);
+        answer.take(first, 1, 10).unwrap();
+        answer.take(second, 2, 20).unwrap();
+        let outcome = answer.end(None, 99);
+        (answer, outcome)
+    }
+
+    #[test]
+    fn a_whole_answer_is_one_event_at_its_last_byte() {
+        let body = r#"{"choices":[{"message":{"content":"Hello"},"finish_reason":"length"}],"usage":{"prompt_tokens":7,"completion_tokens":3}}"#;
+        let (answer, outcome) = whole(Endpoint::Chat, body);
+        outcome.unwrap();
+        assert_eq!((answer.whole_us, answer.first_event_us), (Some(20), None));
+        assert_eq!(answer.events, [TokenEvent { at_us: 20, tokens: None, text_end: 5 }]);
+        assert_eq!((&*answer.text, answer.unstreamed_tokens()), ("Hello", 3));
+        assert_eq!((answer.token_reads, answer.coalesced_reads), (0, 0));
+
+        let (answer, outcome) = whole(
+            Endpoint::Embeddings,
+            r#"{"data":[{"embedding":[1]}],"usage":{"prompt_tokens":7}}"#,
+        );
+        outcome.unwrap();
+        assert_eq!((answer.whole_us, answer.events.len()), (Some(20), 0));
+        assert_eq!(answer.usage.unwrap().prompt_tokens, 7);
+    }
+
+    #[test]
+    fn a_whole_body_that_is_no_answer_fails_by_what_it_is() {
+        let class = |endpoint, body| whole(endpoint, body).1.unwrap_err().class();
+        assert_eq!(class(Endpoint::Chat, "<html>"), FailureClass::Malformed);
+        assert_eq!(class(Endpoint::Chat, "{}"), FailureClass::Malformed);
+        let error = r#"{"error":{"message":"out of memory"}}"#;
+        assert_eq!(class(Endpoint::Completions, error), FailureClass::StreamError);
+        let empty = r#"{"choices":[{"text":"","finish_reason":"stop"}]}"#;
+        assert_eq!(class(Endpoint::Completions, empty), FailureClass::EmptyOutput);
+        assert_eq!(class(Endpoint::Embeddings, r#"{"data":[]}"#), FailureClass::Malformed);
+
+        let mut cut = Answer::new(Form { endpoint: Endpoint::Chat, streamed: false }, 1, false);
+        cut.take(b"{\"choices\":", 1, 1).unwrap();
+        let failure = cut.end(Some("closed".to_owned()), 2).unwrap_err();
+        assert_eq!(failure.class(), FailureClass::Truncated);
     }
 }

@@ -18,10 +18,11 @@ use target::{
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, Form},
     engine::{Handicap, Live},
     failure::RequestFailure,
     metrics::Lag,
+    prompt::{Ask, Prompts},
     sample::{ConnectionUse, Micros, Outcome, Sample},
 };
 
@@ -36,8 +37,9 @@ pub(crate) struct Exchanger {
     pub(crate) client: Arc<Client>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) limits: Limits,
+    /// What answers look like.
+    pub(crate) form: Form,
     pub(crate) keep_text: bool,
-    pub(crate) max_tokens: u32,
     pub(crate) live: Arc<Live>,
     pub(crate) handicap: Handicap,
     pub(crate) reads: RefCell<ReadLag>,
@@ -119,12 +121,17 @@ pub(crate) struct Limits {
     pub(crate) total: Duration,
 }
 
-impl From<&Timeouts> for Limits {
-    fn from(timeouts: &Timeouts) -> Self {
+impl Limits {
+    /// The limits of a request; one whose answer is not `streamed` has but the last of them.
+    pub(crate) fn of(timeouts: &Timeouts, streamed: bool) -> Self {
+        let total = Duration::from_secs_f64(timeouts.total_s.get());
+        if !streamed {
+            return Self { first_token: total, idle: total, total };
+        }
         Self {
             first_token: Duration::from_secs_f64(timeouts.first_token_s.get()),
             idle: Duration::from_secs_f64(timeouts.idle_s.get()),
-            total: Duration::from_secs_f64(timeouts.total_s.get()),
+            total,
         }
     }
 }
@@ -133,6 +140,9 @@ impl From<&Timeouts> for Limits {
 pub(crate) struct Attempt {
     intended_us: Micros,
     picked_up_us: Micros,
+    user: u32,
+    nth: u64,
+    pub(crate) ask: Ask,
     pub(crate) sent_us: Option<Micros>,
     pub(crate) written_us: Option<Micros>,
     pub(crate) head_us: Option<Micros>,
@@ -144,17 +154,28 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// A request that was due at `intended_us` and is taken up now.
-    pub(crate) fn new(intended_us: Micros, exchanger: &Exchanger) -> Self {
+    /// User `user`'s request `nth`, that was due at `intended_us` and is taken up now.
+    pub(crate) fn new(
+        (user, nth): (u32, u64),
+        intended_us: Micros,
+        prompts: &Prompts,
+        exchanger: &Exchanger,
+    ) -> Self {
+        let picked_up_us = exchanger.now_us();
+        let ask = prompts.ask(user, nth);
+        let answer = Answer::new(exchanger.form, ask.length.max_tokens, exchanger.keep_text);
         Self {
             intended_us,
-            picked_up_us: exchanger.now_us(),
+            picked_up_us,
+            user,
+            nth,
+            ask,
             sent_us: None,
             written_us: None,
             head_us: None,
             connection: None,
             last_read: 0,
-            answer: Answer::new(exchanger.max_tokens, exchanger.keep_text),
+            answer,
             begun: false,
         }
     }
@@ -175,16 +196,14 @@ impl Attempt {
     }
 
     /// The request as it is handed to the metrics.
-    pub(crate) fn into_sample(
-        mut self,
-        prompt: String,
-        outcome: Outcome,
-        exchanger: &Exchanger,
-    ) -> Sample {
+    pub(crate) fn into_sample(mut self, outcome: Outcome, exchanger: &Exchanger) -> Sample {
         self.tell_begun(&exchanger.live);
         let Self {
             intended_us,
             picked_up_us,
+            user,
+            nth,
+            ask,
             sent_us,
             written_us,
             head_us,
@@ -199,6 +218,8 @@ impl Attempt {
             other => other,
         };
         Sample {
+            user,
+            nth,
             intended_us,
             picked_up_us,
             sent_us,
@@ -207,14 +228,15 @@ impl Attempt {
             first_event_us: answer.first_event_us,
             first_answer_us: answer.first_answer_us,
             end_us: exchanger.now_us(),
+            whole_us: answer.whole_us,
             events: answer.events,
             bare_choices_us: answer.bare_choices_us,
             text: answer.text,
-            prompt: if exchanger.keep_text { prompt } else { String::new() },
+            asked_tokens: ask.length.max_tokens,
+            ask: exchanger.keep_text.then_some(ask),
             usage: answer.usage,
             saw_reasoning: answer.saw_reasoning,
             finish_reason: answer.finish_reason,
-            asked_tokens: exchanger.max_tokens,
             connection,
             token_reads: answer.token_reads,
             coalesced_reads: answer.coalesced_reads,
@@ -226,6 +248,22 @@ impl Attempt {
 impl Exchanger {
     pub(crate) fn now_us(&self) -> Micros {
         self.clock.now_ns() / 1_000
+    }
+
+    /// Whether a response is something else than the answer that was asked for.
+    pub(crate) fn is_refusal(&self, status: u16, content_type: Option<&str>) -> bool {
+        status != 200 || (self.form.streamed && !may_be_event_stream(content_type))
+    }
+
+    /// The answer has ended; `cause` is what broke it, where something did.
+    pub(crate) fn end(
+        &self,
+        answer: &mut Answer,
+        cause: Option<String>,
+    ) -> Result<(), RequestFailure> {
+        answer.end(cause, self.now_us())?;
+        self.live.add_tokens(answer.unstreamed_tokens());
+        Ok(())
     }
 
     /// Counts token events that have just come.
@@ -265,7 +303,7 @@ impl Exchanger {
             sent.map_err(|broken| RequestFailure::BrokenBeforeAnswer(broken.to_string()))?;
         attempt.head_us = Some(stamps.last_read().arrived_ns / 1_000);
 
-        if head.status != 200 || !may_be_event_stream(head.header("content-type")) {
+        if self.is_refusal(head.status.as_u16(), head.header("content-type")) {
             return Err(self.refusal(&mut connection, head, &mut patience).await);
         }
         let whole = self.stream(&mut connection, &mut head, attempt, &mut patience).await?;
@@ -316,7 +354,7 @@ impl Exchanger {
                 Ok(piece) => piece,
                 // The answer was whole; only the body's end is missing.
                 Err(_) if attempt.answer.done => {
-                    attempt.answer.end(None, self.now_us())?;
+                    self.end(&mut attempt.answer, None)?;
                     return Ok(false);
                 }
                 Err(timeout) => return Err(timeout),
@@ -335,11 +373,11 @@ impl Exchanger {
                     }
                 }
                 Some(Err(broken)) => {
-                    attempt.answer.end(Some(broken.to_string()), self.now_us())?;
+                    self.end(&mut attempt.answer, Some(broken.to_string()))?;
                     return Ok(false);
                 }
                 None => {
-                    attempt.answer.end(None, self.now_us())?;
+                    self.end(&mut attempt.answer, None)?;
                     return Ok(true);
                 }
             }
@@ -387,7 +425,7 @@ impl Exchanger {
 }
 
 /// Some servers name no type; one that names a page or a document means it.
-pub(crate) fn may_be_event_stream(content_type: Option<&str>) -> bool {
+fn may_be_event_stream(content_type: Option<&str>) -> bool {
     let kind = content_type.unwrap_or_default().to_ascii_lowercase();
     !["text/html", "application/json", "application/xml", "text/xml"]
         .iter()

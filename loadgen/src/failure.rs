@@ -47,8 +47,8 @@ pub enum RequestFailure {
         /// The `Retry-After` header.
         retry_after: Option<String>,
     },
-    /// An `error` object inside a 200 stream.
-    #[error("an error inside the stream: {0}")]
+    /// An `error` object inside a 200 answer.
+    #[error("an error inside the answer: {0}")]
     StreamError(String),
     /// The stream ended without saying so.
     #[error("the stream ended with neither a finish_reason nor [DONE] after {events} token events{}", cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default())]
@@ -58,10 +58,13 @@ pub enum RequestFailure {
         /// What broke, where something did.
         cause: Option<String>,
     },
+    /// An answer that was not streamed ended in its middle.
+    #[error("the answer broke off: {0}")]
+    BrokenOff(String),
     /// Something that is not the dialect's JSON.
-    #[error("not a chat completion stream: {0}")]
+    #[error("not an answer of this endpoint: {0}")]
     Malformed(String),
-    /// Complete, but no token event.
+    /// Complete, but without a token.
     #[error("the answer was complete and empty")]
     EmptyOutput,
 }
@@ -95,7 +98,7 @@ impl RequestFailure {
             Self::Status { status: 500.., .. } => FailureClass::Http5xx,
             Self::Status { .. } => FailureClass::Http4xx,
             Self::StreamError(_) => FailureClass::StreamError,
-            Self::Truncated { .. } => FailureClass::Truncated,
+            Self::Truncated { .. } | Self::BrokenOff(_) => FailureClass::Truncated,
             Self::Malformed(_) => FailureClass::Malformed,
             Self::EmptyOutput => FailureClass::EmptyOutput,
         }

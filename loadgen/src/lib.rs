@@ -11,10 +11,12 @@ mod exchange;
 mod failure;
 mod metrics;
 mod prompt;
+mod record;
 mod sample;
 
 pub use engine::{
     Control, Driver, Handicap, Outcome, PrepareError, Prepared, Settings, Snapshot, prepare,
     socket_capacity,
 };
+pub use metrics::{Histogram, UnreadableHistogram};
 pub use prompt::{Hub, InvalidHub};

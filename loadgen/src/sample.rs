@@ -2,7 +2,7 @@
 
 use target::chunk::Usage;
 
-use crate::failure::RequestFailure;
+use crate::{failure::RequestFailure, prompt::Ask};
 
 /// Microseconds since the run's origin, the first user's start.
 pub type Micros = u64;
@@ -10,6 +10,10 @@ pub type Micros = u64;
 /// One request, from due to done. A stamp is absent where the request did not get that far.
 #[derive(Debug)]
 pub struct Sample {
+    /// The virtual user who sent it; of no meaning in an open loop.
+    pub user: u32,
+    /// The user's how manyeth request, from 0; in an open loop, its number in the schedule.
+    pub nth: u64,
     /// When the schedule wanted it sent.
     pub intended_us: Micros,
     /// When a load thread took it up; later than intended by the client's own lag.
@@ -26,22 +30,25 @@ pub struct Sample {
     pub first_answer_us: Option<Micros>,
     /// When it was over, well or not.
     pub end_us: Micros,
-    /// Token events in order; the first is TTFT's, the last E2E's.
+    /// When the last byte of an answer that was not streamed arrived; none: it was streamed.
+    pub whole_us: Option<Micros>,
+    /// Token events in order; the first is TTFT's, the last E2E's. An answer that was not streamed
+    /// is one, if it has a text.
     pub events: Vec<TokenEvent>,
     /// Events with a choice that is no token (a role, a finish reason), in order. No figure of ours
     /// counts them; those of other tools do.
     pub bare_choices_us: Vec<Micros>,
     /// The answer's text, reasoning included; empty unless a tokenizer will read it.
     pub text: String,
-    /// The prompt as sent; empty unless a tokenizer will read it.
-    pub prompt: String,
+    /// What was asked; none unless a tokenizer will read it.
+    pub ask: Option<Ask>,
     /// What the server counted.
     pub usage: Option<Usage>,
     /// Whether any token event was reasoning.
     pub saw_reasoning: bool,
     /// The server's word for why the answer ended.
     pub finish_reason: Option<String>,
-    /// `max_tokens` of the request.
+    /// `max_tokens` of the request; 0 where an answer has no tokens.
     pub asked_tokens: u32,
     /// The connection it was sent on; none: it got none.
     pub connection: Option<ConnectionUse>,
@@ -51,6 +58,20 @@ pub struct Sample {
     pub coalesced_reads: u32,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+impl Sample {
+    /// When the first token of a streamed answer came.
+    pub fn first_token_us(&self) -> Option<Micros> {
+        let first = self.events.first().filter(|_| self.whole_us.is_none())?;
+        Some(first.at_us)
+    }
+
+    /// When the answer was there: its last token event, or its last byte where it was not
+    /// streamed.
+    pub fn answered_us(&self) -> Option<Micros> {
+        self.whole_us.or_else(|| Some(self.events.last()?.at_us))
+    }
 }
 
 /// One token event.

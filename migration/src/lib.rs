@@ -14,6 +14,7 @@ use sea_orm_migration::{MigrationTrait, async_trait::async_trait};
 
 mod m20261124_000001_tables;
 mod m20261124_000002_triggers;
+mod m20261124_000003_artifacts;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261124_000001_tables::Migration),
             Box::new(m20261124_000002_triggers::Migration),
+            Box::new(m20261124_000003_artifacts::Migration),
         ]
     }
 }

@@ -1,25 +1,42 @@
 //! How a run ends, in the words of the store.
 
 use loadgen::Outcome;
-use shared::{Reason, ReasonCode, State};
-use store::Ending;
+use shared::{Reason, ReasonCode, State, report::Histograms};
+use store::{Ending, StoredRequests};
 
 use crate::lease::StopCause;
 
 /// The end of a run whose load was driven.
-pub(crate) fn of_outcome(outcome: Outcome, cause: Option<StopCause>) -> Ending {
+pub(crate) fn of_outcome(
+    outcome: Outcome,
+    cause: Option<StopCause>,
+    requests: Option<StoredRequests>,
+) -> Ending {
     let failure = outcome.failure();
     let (to, reason) = match cause.filter(|_| outcome.stopped) {
         Some(cause) => of_stop(cause),
         None if failure.is_some() => (State::Failed, failure),
         None => (State::Completed, None),
     };
-    Ending { to, reason, report: Some(outcome.report), series: outcome.series }
+    let Outcome { report, series, histograms, .. } = outcome;
+    Ending { to, reason, report: Some(report), series, histograms, requests }
 }
 
 /// The end of a run that never sent load.
 pub(crate) fn without_load(to: State, reason: Reason) -> Ending {
-    Ending { to, reason: Some(reason), report: None, series: Vec::new() }
+    of_nothing(to, Some(reason))
+}
+
+/// The end of a run that measured nothing.
+pub(crate) fn of_nothing(to: State, reason: Option<Reason>) -> Ending {
+    Ending {
+        to,
+        reason,
+        report: None,
+        series: Vec::new(),
+        histograms: Histograms::new(),
+        requests: None,
+    }
 }
 
 /// The end of a run that was stopped for `cause`.

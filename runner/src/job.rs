@@ -14,6 +14,7 @@ use crate::{
     lease::{self, StopCause, StopOrder},
     observer,
     registry::Registry,
+    spool::{self, Spool},
 };
 
 /// How long loading prompts and tokenizer and asking the target may take.
@@ -152,12 +153,14 @@ impl Inner {
         let (snapshots, watched) = watch::channel(Snapshot::default());
         let observer = tokio::spawn(observer::observe(self.store.clone(), *held, watched));
         let control = Control { stop: order.token().clone(), snapshots };
-        let outcome = prepared.run(control).await;
+        let (spool, prepared) = Spool::of(prepared, &self.instrument.data_dir);
+        let mut outcome = prepared.run(control).await;
         let _ = observer.await;
         if let Err(error) = self.store.progress(held, &outcome.progress, None).await {
             tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store progress");
         }
-        ending::of_outcome(outcome, order.cause())
+        let requests = spool.store(&self.store, held, &mut outcome, &self.shutdown).await;
+        ending::of_outcome(outcome, order.cause(), requests)
     }
 
     /// Stores the end, and tries again as long as the database is out of reach.
@@ -168,7 +171,10 @@ impl Inner {
                 Ok(state) => {
                     return tracing::info!(benchmark = %held.id, %state, reason = ?ending.reason, "run is over");
                 }
-                Err(StoreError::Lost(_)) => return lease::log_lost(held.id),
+                Err(StoreError::Lost(_)) => {
+                    lease::log_lost(held.id);
+                    return spool::discard(&self.store, ending.requests.as_ref()).await;
+                }
                 Err(error) if tokio::time::Instant::now() < give_up_at => {
                     tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store the end; trying again");
                     tokio::time::sleep(RETRY_STORING_AFTER).await;
@@ -192,7 +198,7 @@ fn stopped_before_load(order: &StopOrder) -> Option<Ending> {
     match order.cause() {
         Some(StopCause::Cancelled) => {
             let (to, reason) = ending::of_stop(StopCause::Cancelled);
-            Some(Ending { to, reason, report: None, series: Vec::new() })
+            Some(ending::of_nothing(to, reason))
         }
         _ => None,
     }

@@ -10,6 +10,7 @@ mod lease;
 mod observer;
 mod registry;
 mod settings;
+mod spool;
 
 use std::{path::Path, time::Duration};
 

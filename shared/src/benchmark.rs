@@ -74,6 +74,14 @@ pub struct Links {
     pub events: String,
     /// Its per-second rows.
     pub timeseries: String,
+    /// A row for each of its requests, once it is over.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", oai(default))]
+    pub requests: String,
+    /// The histograms behind its figures, once it is over.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", oai(default))]
+    pub histograms: String,
 }
 
 impl Links {
@@ -84,6 +92,8 @@ impl Links {
             cancel: format!("{this}/cancel"),
             events: format!("{this}/events"),
             timeseries: format!("{this}/timeseries"),
+            requests: format!("{this}/requests"),
+            histograms: format!("{this}/histograms"),
             this,
         }
     }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{ExtraBody, ExtraHeaders};
+
 /// An endpoint of the OpenAI dialect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,6 +47,20 @@ impl Endpoint {
     }
 }
 
+impl TryFrom<String> for Endpoint {
+    type Error = UnknownEndpoint;
+
+    fn try_from(name: String) -> Result<Self, UnknownEndpoint> {
+        let known = Self::ALL.into_iter().find(|endpoint| endpoint.as_str() == name);
+        known.ok_or_else(|| UnknownEndpoint(name.chars().take(64).collect()))
+    }
+}
+
+/// A name that no endpoint has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("endpoint must be one of chat, completions, responses, embeddings, not `{0}`")]
+pub struct UnknownEndpoint(String);
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -62,15 +78,30 @@ pub struct Call {
     #[serde(default = "yes")]
     #[cfg_attr(feature = "openapi", oai(default = "yes"))]
     pub stream: bool,
+    /// Members of every request's body, over those that the spec sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if_is_none))]
+    pub extra_body: Option<ExtraBody>,
+    /// Headers of every request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if_is_none))]
+    pub extra_headers: Option<ExtraHeaders>,
 }
 
 fn yes() -> bool {
     true
 }
 
+impl Call {
+    /// Whether it is what is asked for where nothing else is said.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Default for Call {
     /// A streamed chat.
     fn default() -> Self {
-        Self { endpoint: Endpoint::Chat, stream: true }
+        Self { endpoint: Endpoint::Chat, stream: true, extra_body: None, extra_headers: None }
     }
 }

@@ -12,7 +12,9 @@ mod bounded;
 
 pub mod benchmark;
 mod call;
+mod extra;
 mod id;
+mod lengths;
 mod load;
 mod margins;
 mod problem;
@@ -25,13 +27,18 @@ mod slo;
 mod spec;
 mod state;
 mod stops;
+mod synthetic;
 mod target;
 mod timestamp;
 
 pub use benchmark::Benchmark;
 pub use bounded::OutOfRange;
-pub use call::{Call, Endpoint};
+pub use call::{Call, Endpoint, UnknownEndpoint};
+pub use extra::{ExtraBody, ExtraHeaders, InvalidExtra};
 pub use id::{BenchmarkId, RunnerId};
+pub use lengths::{
+    Bell, BellShape, InvalidLengths, LengthMix, MOST_PROMPT_TOKENS, MixPart, TokenLength,
+};
 pub use load::{
     AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, InvalidStages, Load, MaxConcurrency,
     MaxRequests, OpenLimits, Poisson, Ramp, RequestRate, RequestsPerUser, SpawnRate, Stage,
@@ -51,5 +58,6 @@ pub use spec::{
 };
 pub use state::{Reason, ReasonCode, State};
 pub use stops::{MaxErrorRate, Stops};
+pub use synthetic::{PrefixCount, PrefixTokens, Prefixes, Synthetic};
 pub use target::{InvalidTarget, ModelName, TargetKey, TargetUrl};
 pub use timestamp::Timestamp;

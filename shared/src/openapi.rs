@@ -60,7 +60,8 @@ macro_rules! openapi_as {
 }
 
 use crate::{
-    BenchmarkId, ModelName, PromptSource, RunnerId, TargetUrl, Timestamp, TokenizerSource,
+    BenchmarkId, ExtraBody, ExtraHeaders, LengthMix, ModelName, PromptSource, RunnerId, TargetUrl,
+    Timestamp, TokenizerSource,
 };
 
 openapi_as!(BenchmarkId, i64, |schema| {
@@ -79,9 +80,20 @@ openapi_as!(TargetUrl, String, |schema| {
 openapi_as!(ModelName, String, |schema| {
     schema.max_length = Some(ModelName::MAX_CHARS);
 });
+openapi_as!(ExtraBody, serde_json::Value, |schema| {
+    schema.ty = "object";
+    schema.description = Some("Members of every request's body; null leaves one out.");
+});
+openapi_as!(ExtraHeaders, serde_json::Value, |schema| {
+    schema.ty = "object";
+    schema.description = Some("Names in lower case, and values.");
+});
 openapi_as!(PromptSource, String, |schema| {
     schema.max_length = Some(256);
 });
 openapi_as!(TokenizerSource, String, |schema| {
     schema.max_length = Some(256);
+});
+openapi_as!(LengthMix, String, |schema| {
+    schema.description = Some("Parts as `share% prompt/answer`, in tokens; see `mix`.");
 });

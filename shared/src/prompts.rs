@@ -9,12 +9,14 @@ const MAX_CHARS: usize = 256;
 
 /// Where prompts come from.
 ///
-/// Written as one word: empty or `embedded`, a path that ends in `.jsonl` (under the runner's
-/// `DATA_DIR`), or the id of a Hugging Face dataset.
+/// Written as one word: empty or `embedded`, `synthetic`, a path that ends in `.jsonl` (under the
+/// runner's `DATA_DIR`), or the id of a Hugging Face dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PromptSource {
     /// The set compiled into the runner.
     Embedded,
+    /// Made up, to be of the lengths that the spec's `synthetic` wants.
+    Synthetic,
     /// A JSONL file, its path relative to `DATA_DIR`.
     Jsonl(String),
     /// A dataset on the Hugging Face hub, e.g. `mteb/banking77`.
@@ -64,6 +66,7 @@ impl TryFrom<String> for PromptSource {
     fn try_from(given: String) -> Result<Self, InvalidSource> {
         match given.trim() {
             "" | "embedded" => Ok(Self::Embedded),
+            "synthetic" => Ok(Self::Synthetic),
             other => match source("dataset", ".jsonl", other)? {
                 Source::File(path) => Ok(Self::Jsonl(path)),
                 Source::Hub(id) => Ok(Self::Hub(id)),
@@ -125,6 +128,7 @@ impl fmt::Display for PromptSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded => f.write_str("embedded"),
+            Self::Synthetic => f.write_str("synthetic"),
             Self::Jsonl(name) | Self::Hub(name) => f.write_str(name),
         }
     }

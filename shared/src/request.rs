@@ -3,6 +3,8 @@
 //! All three meet the same gate here, so they cannot disagree about a limit. [`FIELDS`] is also
 //! what the published contract is written from.
 
+mod call;
+mod dataset;
 mod edit;
 mod fields;
 mod load;
@@ -108,14 +110,16 @@ impl NewBenchmark {
                 None
             }),
         };
+        let call = read.call();
         let max_tokens: MaxTokens = read.number("max_tokens", valid(128));
         let shortest_default = valid(20.min(max_tokens.get()));
         let min_tokens: MinTokens = read.number("min_tokens", shortest_default);
         read.ordered("min_tokens", &min_tokens.get(), "max_tokens", &max_tokens.get());
         let load = load::read(&mut read, defaults);
         let model = read.text_within("model", ModelName::MAX_CHARS).map(ModelName);
-        let tokenizer = read.parsed("tokenizer");
-        let dataset = read.parsed("dataset");
+        let tokenizer = read.parsed("tokenizer").or_else(|| defaults.tokenizer.clone());
+        let dataset = read.dataset(defaults);
+        let synthetic = read.synthetic(&dataset, tokenizer.as_ref());
         let output = Output { max_tokens, min_tokens, ignore_eos: read.flag("ignore_eos", false) };
         let sampling = Sampling {
             temperature: read.number("temperature", valid(0.9)),
@@ -136,15 +140,18 @@ impl NewBenchmark {
         let stops = read.stops();
         let fresh_connections = read.flag("fresh_connections", false);
         let scrape = read.flag("scrape", true);
+        let record_tokens = read.flag("record_tokens", false);
 
         match (url, read.errors) {
             (Some(url), errors) if errors.is_empty() => Ok(Self {
                 spec: BenchmarkSpec {
                     url,
+                    call,
                     model: model.or_else(|| defaults.model.clone()),
                     load,
-                    dataset: dataset.unwrap_or_else(|| defaults.dataset.clone()),
-                    tokenizer: tokenizer.or_else(|| defaults.tokenizer.clone()),
+                    dataset,
+                    synthetic,
+                    tokenizer,
                     output,
                     sampling,
                     timeouts,
@@ -154,6 +161,7 @@ impl NewBenchmark {
                     stops,
                     fresh_connections,
                     scrape,
+                    record_tokens,
                 },
                 notes,
                 favorite,

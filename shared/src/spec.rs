@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Load, Margins, ModelName, PromptSource, Slo, Stops, TargetUrl, TokenizerSource};
+use crate::{
+    Call, Load, Margins, ModelName, PromptSource, Slo, Stops, Synthetic, TargetUrl, TokenizerSource,
+};
 
 bounded! {
     /// Tokens that an answer may have at most.
@@ -35,12 +37,20 @@ bounded! {
 pub struct BenchmarkSpec {
     /// The server under test.
     pub url: TargetUrl,
+    /// How the target is asked.
+    #[serde(default, skip_serializing_if = "Call::is_plain")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "Call::is_plain"))]
+    pub call: Call,
     /// The model to ask for; none: the first that the target lists.
     pub model: Option<ModelName>,
     /// When requests are sent.
     pub load: Load,
     /// Where prompts come from.
     pub dataset: PromptSource,
+    /// How prompts are made up; there where `dataset` is `synthetic`, and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", oai(skip_serializing_if_is_none))]
+    pub synthetic: Option<Synthetic>,
     /// What counts tokens beside the server; none: the server alone.
     pub tokenizer: Option<TokenizerSource>,
     /// How long answers are.
@@ -70,6 +80,10 @@ pub struct BenchmarkSpec {
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     #[cfg_attr(feature = "openapi", oai(default = "yes", skip_serializing_if = "is_yes"))]
     pub scrape: bool,
+    /// Whether each request's row says when each of its token events came.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "is_default"))]
+    pub record_tokens: bool,
 }
 
 fn yes() -> bool {

@@ -28,7 +28,7 @@ pub(crate) enum Fault {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) fault: Option<Fault>,
-    /// Tokens of the whole answer; at least 1.
+    /// Tokens of the whole answer; at least 1, but for an embedding.
     pub(crate) tokens: u32,
     /// Whether it ends because `max_tokens` is reached.
     pub(crate) full_length: bool,
@@ -64,6 +64,11 @@ impl Answer {
             first_word,
             due: DueTimes::new(settings, chance),
         }
+    }
+
+    /// The same without a token: an embedding, due when the first token would be.
+    pub(crate) fn without_tokens(self) -> Self {
+        Self { tokens: 0, ..self }
     }
 
     /// When the next token is due, counted from the request's arrival.

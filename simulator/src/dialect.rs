@@ -12,13 +12,30 @@ const DEFAULT_MAX_TOKENS: u32 = 128;
 /// Most tokens of an answer.
 pub(crate) const MOST_TOKENS: u32 = 131_072;
 
-/// The two endpoints that answer.
+/// The endpoints that answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     /// `/v1/chat/completions`
     Chat,
     /// `/v1/completions`
     Text,
+    /// `/v1/responses`
+    Responses,
+    /// `/v1/embeddings`
+    Embeddings,
+}
+
+impl Endpoint {
+    /// The endpoint at `path`.
+    pub(crate) fn at(path: &str) -> Option<Self> {
+        match path {
+            "/v1/chat/completions" => Some(Self::Chat),
+            "/v1/completions" => Some(Self::Text),
+            "/v1/responses" => Some(Self::Responses),
+            "/v1/embeddings" => Some(Self::Embeddings),
+            _ => None,
+        }
+    }
 }
 
 /// A request for an answer, as far as it is heeded.
@@ -27,11 +44,14 @@ pub(crate) struct Request {
     model: String,
     messages: Option<Vec<ChatMessage>>,
     prompt: Option<Value>,
+    /// Of a response or an embedding.
+    input: Option<Value>,
     #[serde(default)]
     pub(crate) stream: bool,
     stream_options: Option<StreamOptions>,
     max_tokens: Option<u32>,
     max_completion_tokens: Option<u32>,
+    max_output_tokens: Option<u32>,
     min_tokens: Option<u32>,
     #[serde(default)]
     ignore_eos: bool,
@@ -114,6 +134,9 @@ impl Request {
                 return Err(Refusal::Missing("messages"));
             }
             Endpoint::Text if request.prompt.is_none() => return Err(Refusal::Missing("prompt")),
+            Endpoint::Responses | Endpoint::Embeddings if request.input.is_none() => {
+                return Err(Refusal::Missing("input"));
+            }
             _ => {}
         }
         let max_tokens = request.length().max_tokens;
@@ -127,6 +150,7 @@ impl Request {
         Length {
             max_tokens: self
                 .max_completion_tokens
+                .or(self.max_output_tokens)
                 .or(self.max_tokens)
                 .unwrap_or(DEFAULT_MAX_TOKENS),
             min_tokens: self.min_tokens.unwrap_or(0),
@@ -142,7 +166,8 @@ impl Request {
     /// Words of the prompt: this server's idea of tokens.
     pub(crate) fn prompt_tokens(&self) -> u64 {
         let messages = self.messages.iter().flatten().map(|message| words(&message.content));
-        messages.sum::<u64>() + self.prompt.as_ref().map_or(0, words)
+        let texts = [&self.prompt, &self.input].into_iter().flatten().map(words);
+        messages.sum::<u64>() + texts.sum::<u64>()
     }
 }
 
@@ -150,124 +175,10 @@ fn words(content: &Value) -> u64 {
     match content {
         Value::String(text) => text.split_whitespace().count() as u64,
         Value::Array(parts) => parts.iter().map(words).sum(),
-        Value::Object(part) => part.get("text").map_or(0, words),
+        Value::Object(part) => part.get("text").or(part.get("content")).map_or(0, words),
         // A prompt may be token ids.
         Value::Number(_) => 1,
         Value::Null | Value::Bool(_) => 0,
-    }
-}
-
-/// The JSON around an answer's tokens, made once a stream: a token event is `head + text + tail`.
-#[derive(Debug)]
-pub(crate) struct Frame {
-    endpoint: Endpoint,
-    /// `"id":…,"object":…,"created":…,"model":…`
-    labels: String,
-    head: String,
-}
-
-/// What follows the text in a token event.
-const CHAT_TAIL: &str = "\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
-const TEXT_TAIL: &str = "\",\"logprobs\":null,\"finish_reason\":null}]}\n\n";
-
-impl Frame {
-    pub(crate) fn new(endpoint: Endpoint, number: u64, created: u64, model: &str) -> Self {
-        let model = Value::from(model);
-        let (labels, delta) = match endpoint {
-            Endpoint::Chat => (
-                format!(
-                    "\"id\":\"chatcmpl-{number:012x}\",\"object\":\"chat.completion.chunk\",\"created\":{created},\"model\":{model}"
-                ),
-                "\"delta\":{\"content\":\"",
-            ),
-            Endpoint::Text => (
-                format!(
-                    "\"id\":\"cmpl-{number:012x}\",\"object\":\"text_completion\",\"created\":{created},\"model\":{model}"
-                ),
-                "\"text\":\"",
-            ),
-        };
-        let head = format!("data: {{{labels},\"choices\":[{{\"index\":0,{delta}");
-        Self { endpoint, labels, head }
-    }
-
-    /// The event that opens a chat answer: a role and no text.
-    pub(crate) fn opening(&self) -> Option<Bytes> {
-        (self.endpoint == Endpoint::Chat).then(|| {
-            let labels = &self.labels;
-            format!(
-                "data: {{{labels},\"choices\":[{{\"index\":0,\"delta\":{{\"role\":\"assistant\",\"content\":\"\"}},\"logprobs\":null,\"finish_reason\":null}}]}}\n\n"
-            )
-            .into()
-        })
-    }
-
-    /// A token event. `text` must stand in JSON as it is.
-    pub(crate) fn tokens(&self, text: &str) -> Bytes {
-        let tail = match self.endpoint {
-            Endpoint::Chat => CHAT_TAIL,
-            Endpoint::Text => TEXT_TAIL,
-        };
-        let mut event = Vec::with_capacity(self.head.len() + text.len() + tail.len());
-        event.extend_from_slice(self.head.as_bytes());
-        event.extend_from_slice(text.as_bytes());
-        event.extend_from_slice(tail.as_bytes());
-        event.into()
-    }
-
-    /// An event that is no JSON.
-    pub(crate) fn malformed(&self) -> Bytes {
-        format!("{}\n\n", self.head).into()
-    }
-
-    /// The events that end an answer.
-    pub(crate) fn ending(&self, finish_reason: &str, usage: Option<Usage>) -> Bytes {
-        let labels = &self.labels;
-        let content = match self.endpoint {
-            Endpoint::Chat => "\"delta\":{}",
-            Endpoint::Text => "\"text\":\"\"",
-        };
-        let usage = usage.map_or(String::new(), |usage| {
-            format!("data: {{{labels},\"choices\":[],\"usage\":{}}}\n\n", usage.json())
-        });
-        format!(
-            "data: {{{labels},\"choices\":[{{\"index\":0,{content},\"logprobs\":null,\"finish_reason\":\"{finish_reason}\"}}]}}\n\n{usage}data: [DONE]\n\n"
-        )
-        .into()
-    }
-
-    /// The whole answer at once.
-    pub(crate) fn whole(&self, text: &str, finish_reason: &str, usage: Option<Usage>) -> Bytes {
-        let labels = self.labels.replace("chat.completion.chunk", "chat.completion");
-        let text = text.trim_start();
-        let content = match self.endpoint {
-            Endpoint::Chat => {
-                format!("\"message\":{{\"role\":\"assistant\",\"content\":\"{text}\"}}")
-            }
-            Endpoint::Text => format!("\"text\":\"{text}\""),
-        };
-        let usage = usage.map_or(String::new(), |usage| format!(",\"usage\":{}", usage.json()));
-        format!(
-            "{{{labels},\"choices\":[{{\"index\":0,{content},\"logprobs\":null,\"finish_reason\":\"{finish_reason}\"}}]{usage}}}"
-        )
-        .into()
-    }
-}
-
-/// What an answer took.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Usage {
-    pub(crate) prompt_tokens: u64,
-    pub(crate) completion_tokens: u64,
-}
-
-impl Usage {
-    fn json(self) -> String {
-        let Self { prompt_tokens, completion_tokens } = self;
-        let total = prompt_tokens + completion_tokens;
-        format!(
-            "{{\"prompt_tokens\":{prompt_tokens},\"completion_tokens\":{completion_tokens},\"total_tokens\":{total}}}"
-        )
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod answer;
 mod dialect;
+mod frame;
 mod prometheus;
 mod server;
 mod settings;

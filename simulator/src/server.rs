@@ -28,7 +28,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     InvalidSettings, Settings,
     answer::{Answer, Fault},
-    dialect::{self, Endpoint, Frame, MOST_TOKENS, Refusal, Request},
+    dialect::{self, Endpoint, MOST_TOKENS, Refusal, Request},
+    frame::Frame,
     prometheus,
     stats::{Counters, OpenAnswer},
     stream::{AnswerStream, Step},
@@ -58,9 +59,9 @@ struct Simulator {
 
 /// Answers what `listener` accepts until `shutdown`; what is open then is cut.
 ///
-/// `GET /v1/models`, `POST /v1/chat/completions`, `POST /v1/completions`, `GET /health`, and
-/// `GET /stats` for what the server counted ([`crate::Stats`]), `GET /metrics` for the same in
-/// Prometheus' format and vLLM's names.
+/// `GET /v1/models`, `POST` to `/v1/chat/completions`, `/v1/completions`, `/v1/responses` and
+/// `/v1/embeddings`, `GET /health`, `GET /stats` for what the server counted ([`crate::Stats`]),
+/// `GET /metrics` for the same in Prometheus' format and vLLM's names.
 ///
 /// # Errors
 ///
@@ -141,12 +142,10 @@ impl Simulator {
                 }
                 Err(refusal) => refused(&refusal),
             },
-            (&Method::POST, "/v1/chat/completions") => {
-                self.completion(request, Endpoint::Chat, arrived, closes).await
-            }
-            (&Method::POST, "/v1/completions") => {
-                self.completion(request, Endpoint::Text, arrived, closes).await
-            }
+            (&Method::POST, path) => match Endpoint::at(path) {
+                Some(endpoint) => self.completion(request, endpoint, arrived, closes).await,
+                None => refused(&Refusal::UnknownPath),
+            },
             _ => refused(&Refusal::UnknownPath),
         }
     }
@@ -214,7 +213,11 @@ impl Simulator {
         let prompt_tokens = request.prompt_tokens();
         let open = OpenAnswer::new(&self.counters, prompt_tokens);
         let frame = Frame::new(endpoint, number, now_s(), &self.settings.model);
-        let told = (request.include_usage() || !request.stream) && !self.settings.no_usage;
+        let streams = request.stream && endpoint != Endpoint::Embeddings;
+        let tells = request.include_usage() || !streams || endpoint == Endpoint::Responses;
+        let told = tells && !self.settings.no_usage;
+        let answer =
+            if endpoint == Endpoint::Embeddings { answer.without_tokens() } else { answer };
         let mut stream = AnswerStream {
             answer,
             frame,
@@ -228,7 +231,7 @@ impl Simulator {
             step: Step::Opening,
             timer: AnswerStream::timer(arrived),
         };
-        if request.stream {
+        if streams {
             return respond(StatusCode::OK, "text/event-stream", Either::Right(stream));
         }
         sleep_until(arrived + stream.answer.last_due()).await;

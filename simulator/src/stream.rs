@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,10 +17,13 @@ use tokio::{
 
 use crate::{
     answer::{Answer, Fault},
-    dialect::{Frame, Usage},
+    frame::{Frame, Usage},
     stats::OpenAnswer,
     words::Words,
 };
+
+/// A wait within which the connection writes what it has been given.
+const FLUSHED_AFTER: Duration = Duration::from_millis(1);
 
 /// A streamed answer, as the body of a response.
 #[derive(Debug)]
@@ -89,8 +93,13 @@ impl AnswerStream {
         let half_way = self.sent >= self.answer.tokens.div_ceil(2);
         self.step = match self.answer.fault.take_if(|_| half_way) {
             Some(fault) => {
-                // When the next token would be due: what was sent is on the wire by then.
+                // When the next token would be due, but never at once: what was sent must be on the
+                // wire by then, also where this stream is late.
                 self.schedule();
+                let soon = Instant::now() + FLUSHED_AFTER;
+                if self.timer.deadline() < soon {
+                    self.timer.as_mut().reset(soon);
+                }
                 Step::Fault(fault)
             }
             None => self.after_tokens(),
@@ -108,7 +117,9 @@ impl AnswerStream {
         if let Some(connection) = &self.closes {
             connection.notify_one();
         }
-        self.frame.ending(self.finish_reason(), self.usage())
+        let text = self.words.run(self.answer.first_word, self.sent as usize);
+        let usage = self.usage();
+        self.frame.ending(text, self.answer.full_length, usage)
     }
 
     /// The whole answer at once, for a request that wants no stream.
@@ -118,11 +129,7 @@ impl AnswerStream {
         self.open.sent(u64::from(tokens));
         self.open.completed();
         let text = self.words.run(self.answer.first_word, tokens as usize);
-        self.frame.whole(text, self.finish_reason(), self.usage())
-    }
-
-    fn finish_reason(&self) -> &'static str {
-        if self.answer.full_length { "length" } else { "stop" }
+        self.frame.whole(text, self.answer.full_length, self.usage())
     }
 
     fn usage(&self) -> Option<Usage> {

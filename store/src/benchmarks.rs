@@ -8,7 +8,7 @@ use shared::benchmark::Configuration;
 use shared::request::{Edit, NewBenchmark};
 use shared::{Benchmark, BenchmarkId, Reason, ReasonCode, SecondRow, State};
 
-use crate::transition::{self, Change};
+use crate::transition::{self, Change, Results};
 use crate::{Store, StoreError, clock, control, queue, rows};
 
 /// How long a sealed key waits for a runner.
@@ -116,8 +116,8 @@ impl Store {
         Ok(edited)
     }
 
-    /// Deletes a benchmark that is over; with `force` also one that waits, while one that runs is
-    /// asked to stop.
+    /// Deletes a benchmark that is over, and its files; with `force` also one that waits, while one
+    /// that runs is asked to stop.
     ///
     /// # Errors
     ///
@@ -144,6 +144,12 @@ impl Store {
             return Err(StoreError::NotFound(id));
         }
         tx.commit().await?;
+        if let Some(artifacts) = &self.artifacts
+            && let Err(error) = artifacts.delete_all(id).await
+        {
+            // The benchmark is gone for everybody; only its files take up room.
+            tracing::warn!(benchmark = id.0, ?error, "cannot delete the files of a benchmark");
+        }
         Ok(Deletion::Deleted)
     }
 
@@ -167,7 +173,7 @@ impl Store {
                     actor: API,
                     reason: Some(&cancel_requested()),
                 };
-                transition::end(&tx, &row, &change, (None, None)).await?;
+                transition::end(&tx, &row, &change, Results::default()).await?;
             }
             state @ (State::Running | State::Cancelling) => {
                 self.ask_to_stop(&tx, &row, state).await?;

@@ -86,6 +86,26 @@ pub enum StoreError {
     /// The worker of the queue stopped.
     #[error("the queue's worker stopped")]
     Queue(#[source] Source),
+    /// A URL that names no artifact store.
+    #[error("ARTIFACTS_URL cannot be used: {url}")]
+    ArtifactsUrl {
+        /// What was given.
+        url: String,
+        /// Why.
+        source: Source,
+    },
+    /// This process was started without an artifact store.
+    #[error("no artifact store is set")]
+    NoArtifacts,
+    /// A row names a file that is not there.
+    #[error("the artifact store has no file {key}")]
+    NoArtifact {
+        /// Its key.
+        key: String,
+    },
+    /// The artifact store failed, or could not be reached.
+    #[error("the artifact store failed")]
+    Artifacts(#[source] Source),
     /// The file system refused the database's folder or its lock file.
     #[error("cannot use the database's folder")]
     Folder(#[source] std::io::Error),
@@ -119,6 +139,15 @@ impl From<DbErr> for StoreError {
             _ => false,
         };
         if outage { Self::connect(error) } else { Self::Database(error) }
+    }
+}
+
+impl From<object_store::Error> for StoreError {
+    fn from(error: object_store::Error) -> Self {
+        match error {
+            object_store::Error::NotFound { path, .. } => Self::NoArtifact { key: path },
+            error => Self::Artifacts(error.into()),
+        }
     }
 }
 

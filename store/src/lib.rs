@@ -1,4 +1,5 @@
-//! The database and the queue: the only crate that talks to either.
+//! The database, the queue in it, and the artifact store beside it: the only crate that talks to
+//! any of them.
 //!
 //! The truth about a benchmark is its row. It is claimed by compare-and-set with a fence number,
 //! held by a lease that the database's clock judges, and every change of its state is written
@@ -6,6 +7,7 @@
 //! a lost one is issued again, a stale one finds nothing. What HTTP, load or a target is, this
 //! crate does not know.
 
+mod artifacts;
 mod benchmarks;
 mod clock;
 mod control;
@@ -14,6 +16,7 @@ mod error;
 mod events;
 mod lease;
 mod list;
+mod measured;
 mod queue;
 mod rows;
 mod runners;
@@ -29,11 +32,13 @@ use std::time::{Duration, Instant};
 use shared::BenchmarkId;
 use tokio::sync::broadcast;
 
+pub use artifacts::Artifacts;
 pub use benchmarks::Deletion;
 pub use error::StoreError;
 pub use events::Event;
 pub use lease::{Held, Renewal};
 pub use list::{Page, Sort, UnknownSort, Wanted};
+pub use measured::StoredRequests;
 pub use runners::Registration;
 pub use runs::{Claim, Ending};
 pub use settings::DatabaseSettings;
@@ -71,10 +76,11 @@ fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-/// The database and the queue in it. Clones share their connections.
+/// The database, the queue in it and the artifact store. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<Inner>,
+    artifacts: Option<Artifacts>,
 }
 
 #[derive(Debug)]
@@ -101,7 +107,18 @@ impl Store {
             migrated: AtomicBool::new(false),
             pruned: Mutex::new(None),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), artifacts: None })
+    }
+
+    /// The same with files of benchmarks in `artifacts`; without, there are none.
+    #[must_use]
+    pub fn with_artifacts(self, artifacts: Artifacts) -> Self {
+        Self { artifacts: Some(artifacts), ..self }
+    }
+
+    /// Where files of benchmarks are.
+    pub fn artifacts(&self) -> Result<&Artifacts, StoreError> {
+        self.artifacts.as_ref().ok_or(StoreError::NoArtifacts)
     }
 
     /// Brings the schema up to date: our tables and the queue's.

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::benchmark::{Links, Results};
+use shared::report::Histograms;
 use shared::{
     Benchmark, BenchmarkId, BenchmarkSpec, Phase, Progress, Reason, ReasonCode, Report, Runner,
     RunnerId, RunnerState, SecondRow, State, Timestamp,
@@ -76,6 +77,10 @@ pub(crate) fn spec(row: &benchmark::Model) -> Result<BenchmarkSpec, StoreError> 
 
 pub(crate) fn series(id: BenchmarkId, rows: &Value) -> Result<Vec<SecondRow>, StoreError> {
     read(id, "per-second rows", rows)
+}
+
+pub(crate) fn histograms(id: BenchmarkId, json: &Value) -> Result<Histograms, StoreError> {
+    read(id, "histograms", json)
 }
 
 pub(crate) fn event(row: benchmark_event::Model) -> Result<Event, StoreError> {

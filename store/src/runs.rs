@@ -10,12 +10,15 @@ use sea_orm::{
     SqlErr,
 };
 use secrecy::SecretString;
-use shared::{BenchmarkId, BenchmarkSpec, Progress, Reason, Report, RunnerId, SecondRow, State};
+use shared::{
+    BenchmarkId, BenchmarkSpec, Progress, Reason, Report, RunnerId, SecondRow, State,
+    report::Histograms,
+};
 
 use crate::lease::{Held, still};
-use crate::transition::{self, Change};
+use crate::transition::{self, Change, Results};
 use crate::vault::Sealed;
-use crate::{SealedKeyError, Store, StoreError, clock, rows};
+use crate::{SealedKeyError, Store, StoreError, StoredRequests, clock, rows};
 
 /// How often a claim tries again where somebody was in between.
 const CLAIM_TRIES: usize = 20;
@@ -44,6 +47,10 @@ pub struct Ending {
     pub report: Option<Report>,
     /// The same by seconds.
     pub series: Vec<SecondRow>,
+    /// The samples behind the report.
+    pub histograms: Histograms,
+    /// Where each request's row is; none: nowhere.
+    pub requests: Option<StoredRequests>,
 }
 
 impl Store {
@@ -196,6 +203,11 @@ impl Store {
     /// Ends a run, and says how it has ended: cancelled, whatever was asked, where somebody had
     /// asked for that. Ending twice with the same claim says the same again.
     pub async fn finish(&self, held: &Held, ending: Ending) -> Result<State, StoreError> {
+        // A report is large, and so is the future that carries it: it lives on the heap.
+        Box::pin(self.end(held, ending)).await
+    }
+
+    async fn end(&self, held: &Held, ending: Ending) -> Result<State, StoreError> {
         use State::{Cancelled, Completed, Failed, TimedOut};
         if !matches!(ending.to, Completed | Failed | Cancelled | TimedOut) {
             return Err(StoreError::NotAnEnding { to: ending.to });
@@ -232,7 +244,9 @@ impl Store {
         };
         let report = ending.report.as_ref().map(rows::json);
         let series = report.as_ref().map(|_| rows::json(&ending.series));
-        transition::end(&tx, &row, &change, (report, series)).await?;
+        let histograms = report.as_ref().map(|_| rows::json(&ending.histograms));
+        let results = Results { report, series, histograms, requests: ending.requests };
+        transition::end(&tx, &row, &change, results).await?;
         tx.commit().await?;
         Ok(to)
     }

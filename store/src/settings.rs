@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::{Lease, Store, StoreError, Vault};
+use crate::{Artifacts, Lease, Store, StoreError, Vault};
 
 /// Where the data is. `DATABASE_URL` goes before `DB_*`; with neither, it is an SQLite file in
 /// `DATA_DIR`.
@@ -33,6 +33,10 @@ pub struct DatabaseSettings {
     /// Folder of the SQLite database, of prompts and tokenizers, and of what is cached.
     #[arg(long, env = "DATA_DIR", default_value = "./data")]
     pub data_dir: PathBuf,
+    /// Where the files of benchmarks are: `file:///folder` or `s3://bucket/prefix`, the same for
+    /// API and runners [default: `artifacts` in `DATA_DIR`].
+    #[arg(long, env = "ARTIFACTS_URL")]
+    pub artifacts_url: Option<String>,
     /// Seals keys of targets in the database: 32 bytes in base64. Without it, such keys are
     /// refused.
     #[arg(long, env = "MASTER_KEY", hide_env_values = true)]
@@ -87,7 +91,12 @@ impl DatabaseSettings {
             ttl: Duration::from_secs(self.lease_ttl_s),
             grace: Duration::from_secs(self.lease_grace_s),
         };
-        Store::open(self.url()?.expose_secret(), vault, lease).await
+        let artifacts = match set(self.artifacts_url.as_deref()) {
+            Some(url) => Artifacts::open(url)?,
+            None => Artifacts::in_folder(&self.data_dir.join("artifacts"))?,
+        };
+        let store = Store::open(self.url()?.expose_secret(), vault, lease).await?;
+        Ok(store.with_artifacts(artifacts))
     }
 }
 

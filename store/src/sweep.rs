@@ -14,7 +14,7 @@ use sea_orm::{
 };
 use shared::{BenchmarkId, Reason, ReasonCode, RunnerState, State};
 
-use crate::transition::{self, Change};
+use crate::transition::{self, Change, Results};
 use crate::{Store, StoreError, clock, queue, rows};
 
 /// How often a run that never began to send load is tried with another runner.
@@ -151,7 +151,7 @@ impl Store {
         if to == State::Queued {
             transition::requeue(&tx, &row, &change, row.claims).await?;
         } else {
-            transition::end(&tx, &row, &change, (None, None)).await?;
+            transition::end(&tx, &row, &change, Results::default()).await?;
         }
         tx.commit().await?;
         tracing::warn!(benchmark = id.0, runner, to = %to, "a runner went silent");
@@ -176,7 +176,7 @@ impl Store {
             actor: SWEEPER,
             reason: Some(&reason),
         };
-        transition::end(&tx, &row, &change, (None, None)).await?;
+        transition::end(&tx, &row, &change, Results::default()).await?;
         tx.commit().await?;
         Ok(true)
     }

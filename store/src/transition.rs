@@ -10,7 +10,7 @@ use sea_orm::{
 use serde_json::Value;
 use shared::{BenchmarkId, Reason, State};
 
-use crate::{StoreError, queue, rows};
+use crate::{StoreError, StoredRequests, measured, queue, rows};
 
 /// One change of state.
 pub(crate) struct Change<'a> {
@@ -23,6 +23,16 @@ pub(crate) struct Change<'a> {
     /// `api`, `sweeper`, or the id of a runner.
     pub(crate) actor: &'a str,
     pub(crate) reason: Option<&'a Reason>,
+}
+
+/// What a run leaves behind.
+#[derive(Default)]
+pub(crate) struct Results {
+    /// None: what was measured so far.
+    pub(crate) report: Option<Value>,
+    pub(crate) series: Option<Value>,
+    pub(crate) histograms: Option<Value>,
+    pub(crate) requests: Option<StoredRequests>,
 }
 
 /// What every change that a client can see does to the row's version.
@@ -100,16 +110,17 @@ pub(crate) async fn end<C: ConnectionTrait>(
     c: &C,
     row: &benchmark::Model,
     change: &Change<'_>,
-    results: (Option<Value>, Option<Value>),
+    results: Results,
 ) -> Result<(), StoreError> {
     let partial = benchmark_partial::Entity::find()
         .filter(benchmark_partial::Column::BenchmarkId.eq(row.id))
         .filter(benchmark_partial::Column::Shard.eq(0))
         .one(c)
         .await?;
-    let (report, series) = match (results, partial) {
-        ((None, _), Some(partial)) => (Some(partial.report), Some(partial.series)),
-        (given, _) => given,
+    let Results { report, series, histograms, requests } = results;
+    let (report, series) = match (report, partial) {
+        (None, Some(partial)) => (Some(partial.report), Some(partial.series)),
+        (report, _) => (report, series),
     };
     if change.to == State::Completed && report.is_none() {
         return Err(StoreError::NotAnEnding { to: change.to });
@@ -128,6 +139,7 @@ pub(crate) async fn end<C: ConnectionTrait>(
         let series = benchmark_series::ActiveModel { benchmark_id: Set(row.id), rows: Set(series) };
         series.insert(c).await?;
     }
+    measured::insert(c, change.id, histograms, requests).await?;
     forget_partials(c, row.id).await?;
     benchmark_secret::Entity::delete_by_id(row.id).exec(c).await?;
     if change.from != Some(State::Queued) {

@@ -4,10 +4,15 @@
 //! reasoning text, usage in any event) and strict about what counts: an event that says nothing in
 //! the dialect is [`Malformed`], never an empty delta.
 
+mod embeddings;
+mod responses;
 mod template;
 mod wire;
 
 use std::borrow::Cow;
+
+use serde::Deserialize;
+use shared::Endpoint;
 
 use crate::excerpt::{BODY_BYTES, excerpt};
 pub use template::Template;
@@ -39,6 +44,8 @@ pub struct Delta<'a> {
     pub choices: bool,
     /// Why the answer ended, in the event that says so.
     pub finish_reason: Option<Cow<'a, str>>,
+    /// Whether it is the answer's last event, as `[DONE]` is in other dialects.
+    pub done: bool,
     /// What the server counted, in the events that tell.
     pub usage: Option<Usage>,
     /// The server's name for its configuration.
@@ -98,6 +105,30 @@ impl Malformed {
     }
 }
 
+/// Reads the `data` of one event of `endpoint`'s stream.
+pub fn event(endpoint: Endpoint, data: &[u8]) -> Result<Message<'_>, Malformed> {
+    match endpoint {
+        Endpoint::Chat | Endpoint::Completions => read(data),
+        Endpoint::Responses => read_response(data),
+        Endpoint::Embeddings => Err(Malformed::new(data, &"embeddings are not streamed")),
+    }
+}
+
+/// Reads the body of an answer of `endpoint` that was not streamed.
+pub fn whole(endpoint: Endpoint, body: &[u8]) -> Result<Reply, Malformed> {
+    match endpoint {
+        Endpoint::Chat | Endpoint::Completions => read_answer(body),
+        Endpoint::Responses => {
+            let text = String::from_utf8_lossy(body);
+            responses::reply(parsed(&text, body)?, body)
+        }
+        Endpoint::Embeddings => {
+            let text = String::from_utf8_lossy(body);
+            embeddings::reply(parsed(&text, body)?, body)
+        }
+    }
+}
+
 /// Reads the `data` of one event of a chat or text completion stream.
 ///
 /// Blank data is a heartbeat: an empty delta.
@@ -115,11 +146,23 @@ pub fn read(data: &[u8]) -> Result<Message<'_>, Malformed> {
     message(body, data)
 }
 
+/// Reads the `data` of one event of a response's stream.
+fn read_response(data: &[u8]) -> Result<Message<'_>, Malformed> {
+    match (data.trim_ascii(), std::str::from_utf8(data)) {
+        (b"[DONE]", _) => Ok(Message::Done),
+        (b"", _) => Ok(Message::Delta(Delta::default())),
+        (_, Ok(text)) => responses::message(parsed(text, data)?, data),
+        (_, Err(_)) => {
+            let text = String::from_utf8_lossy(data);
+            responses::message(parsed(&text, data)?, data).map(Message::into_owned)
+        }
+    }
+}
+
 /// Reads the body of an answer that was not streamed.
 pub fn read_answer(body: &[u8]) -> Result<Reply, Malformed> {
     let text = String::from_utf8_lossy(body);
-    let mut parsed: Body<'_> =
-        serde_json::from_str(&text).map_err(|error| Malformed::new(body, &error))?;
+    let mut parsed: Body<'_> = parsed(&text, body)?;
     if let Some(words) = parsed.error_words() {
         return Ok(Reply::Error(excerpt(words.as_bytes(), BODY_BYTES)));
     }
@@ -142,6 +185,10 @@ pub fn read_answer(body: &[u8]) -> Result<Reply, Malformed> {
             .and_then(wire::Text::filled)
             .map(Cow::into_owned),
     }))
+}
+
+fn parsed<'a, T: Deserialize<'a>>(text: &'a str, data: &[u8]) -> Result<T, Malformed> {
+    serde_json::from_str(text).map_err(|error| Malformed::new(data, &error))
 }
 
 /// The text of data that is not UTF-8, with the replacements that the event-stream rules ask for.
@@ -175,6 +222,7 @@ fn message<'a>(mut body: Body<'a>, data: &[u8]) -> Result<Message<'a>, Malformed
         answer: pieces.answer,
         choices,
         finish_reason,
+        done: false,
         usage,
         system_fingerprint: body.system_fingerprint.and_then(wire::Text::filled),
     }))
@@ -226,6 +274,7 @@ impl Message<'_> {
                 answer: delta.answer,
                 choices: delta.choices,
                 finish_reason: delta.finish_reason.map(owned),
+                done: delta.done,
                 usage: delta.usage,
                 system_fingerprint: delta.system_fingerprint.map(owned),
             }),

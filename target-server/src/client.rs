@@ -29,7 +29,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use secrecy::{ExposeSecret, SecretString};
-use shared::TargetUrl;
+use shared::{Call, ExtraHeaders, TargetUrl};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -92,18 +92,19 @@ pub enum ConnectFailure {
 }
 
 impl Client {
-    /// Resolves the target and prepares requests for streaming chat completions.
+    /// Resolves the target and prepares requests as `call` says.
     pub async fn new(
         url: &TargetUrl,
+        call: &Call,
         key: Option<&SecretString>,
         egress: Egress,
         connect_timeout: Duration,
     ) -> Result<Self, ClientError> {
         let (addresses, looked_up_in) = egress.resolve_timed(url).await?;
-        let endpoint = url.endpoint("chat/completions");
+        let endpoint = url.endpoint(call.endpoint.path());
         let path =
             endpoint.path().parse().map_err(|_| ClientError::Request(endpoint.to_string()))?;
-        let headers = headers(url, key)?;
+        let headers = headers(url, call, key)?;
         Ok(Self {
             addresses,
             next_address: AtomicUsize::new(0),
@@ -251,7 +252,11 @@ fn head(path: &str, headers: &HeaderMap) -> Vec<u8> {
     head
 }
 
-fn headers(url: &TargetUrl, key: Option<&SecretString>) -> Result<HeaderMap, ClientError> {
+fn headers(
+    url: &TargetUrl,
+    call: &Call,
+    key: Option<&SecretString>,
+) -> Result<HeaderMap, ClientError> {
     let authority = match url.base().port() {
         Some(port) => format!("{}:{port}", url.host()),
         None => url.host().to_string(),
@@ -259,12 +264,17 @@ fn headers(url: &TargetUrl, key: Option<&SecretString>) -> Result<HeaderMap, Cli
     let value = |text: &str| {
         header::HeaderValue::from_str(text).map_err(|_| ClientError::Request(url.to_string()))
     };
-    let mut headers = HeaderMap::with_capacity(6);
+    let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::HOST, value(&authority)?);
     headers.insert(header::USER_AGENT, value(USER_AGENT)?);
     headers.insert(header::CONTENT_TYPE, value("application/json")?);
-    headers.insert(header::ACCEPT, value("text/event-stream")?);
+    let accepted = if call.stream { "text/event-stream" } else { "application/json" };
+    headers.insert(header::ACCEPT, value(accepted)?);
     headers.insert(header::ACCEPT_ENCODING, value("identity")?);
+    for (name, text) in call.extra_headers.iter().flat_map(ExtraHeaders::each) {
+        let name = header::HeaderName::from_bytes(name.as_bytes());
+        headers.insert(name.map_err(|_| ClientError::Request(url.to_string()))?, value(text)?);
+    }
     if let Some(key) = key {
         let mut bearer = value(&format!("Bearer {}", key.expose_secret()))?;
         bearer.set_sensitive(true);

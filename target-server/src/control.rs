@@ -13,10 +13,10 @@ use std::{sync::Arc, time::Duration};
 use reqwest::{
     Method, Response, StatusCode,
     dns::{Addrs, Name, Resolve, Resolving},
-    header::{self, HeaderValue},
+    header::{self, HeaderMap, HeaderValue},
 };
 use secrecy::{ExposeSecret, SecretString};
-use shared::TargetUrl;
+use shared::{ExtraHeaders, TargetUrl};
 
 use crate::{
     Egress, USER_AGENT,
@@ -50,6 +50,7 @@ pub struct Control {
     egress: Egress,
     url: TargetUrl,
     key: Option<SecretString>,
+    headers: HeaderMap,
     answers_within: Duration,
 }
 
@@ -83,6 +84,7 @@ impl Control {
             egress: egress.clone(),
             url: url.clone(),
             key: key.cloned(),
+            headers: HeaderMap::new(),
             answers_within: ANSWER_WITHIN,
         })
     }
@@ -91,6 +93,17 @@ impl Control {
     #[must_use]
     pub fn answers_within(self, limit: Duration) -> Self {
         Self { answers_within: limit, ..self }
+    }
+
+    /// The same way, with headers on every request.
+    #[must_use]
+    pub fn sending(self, extra: Option<&ExtraHeaders>) -> Self {
+        let header = |(name, value): (&str, &str)| {
+            let name = header::HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name, HeaderValue::from_str(value).ok()?))
+        };
+        let headers = extra.into_iter().flat_map(ExtraHeaders::each).filter_map(header).collect();
+        Self { headers, ..self }
     }
 
     /// The target.
@@ -184,6 +197,7 @@ impl Control {
             .http
             .request(method, url)
             .timeout(limit)
+            .headers(self.headers.clone())
             .header(header::ACCEPT_ENCODING, "identity");
         if let Some(key) = &self.key {
             request = request.header(header::AUTHORIZATION, bearer(key)?);
@@ -217,7 +231,11 @@ impl Control {
     }
 
     /// A whole body, up to [`MAX_BODY_BYTES`].
-    async fn body(&self, mut response: Response, limit: Duration) -> Result<Vec<u8>, TargetError> {
+    pub(crate) async fn body(
+        &self,
+        mut response: Response,
+        limit: Duration,
+    ) -> Result<Vec<u8>, TargetError> {
         let mut body = Vec::new();
         while let Some(piece) =
             response.chunk().await.map_err(|error| TargetError::of(error, limit))?

@@ -1,7 +1,7 @@
 //! What this server can do: asked once before the load, so that a target that cannot be measured
 //! ends a run in seconds and with its own words.
 //!
-//! A list of models, then one short streamed answer. Fields that not every server takes are tried
+//! A list of models, then one short answer as the load will ask for it. Fields that not every server takes are tried
 //! and left out where they are refused; what remains is what the load sends. It measures nothing.
 
 mod failure;
@@ -10,7 +10,7 @@ mod taste;
 use std::time::Duration;
 
 use reqwest::Method;
-use shared::{BenchmarkSpec, Call, MaxTokens, MinTokens, ModelName, Output, ReasonCode};
+use shared::{BenchmarkSpec, Endpoint, MaxTokens, MinTokens, ModelName, Output, ReasonCode};
 
 use crate::{
     Control, TargetError,
@@ -74,11 +74,7 @@ async fn find_out(control: &Control, spec: &BenchmarkSpec) -> Result<Capabilitie
     let limit = seconds(spec.timeouts.first_token_s.get()).min(CHAT_WITHIN);
     let ask = Ask { control, spec, limit };
 
-    let wanted = Fields {
-        stream_usage: true,
-        ignore_eos: spec.output.ignore_eos,
-        min_tokens: spec.output.ignore_eos || spec.output.min_tokens.get() > 0,
-    };
+    let wanted = Fields::of(spec);
     let refusal = match ask.with(&found, wanted).await {
         Ok(taste) => return Ok(taste.complete(found, wanted)),
         Err(failure) if is_refusal(&failure) => failure,
@@ -162,6 +158,18 @@ struct Fields {
 }
 
 impl Fields {
+    /// Those that the load would send.
+    fn of(spec: &BenchmarkSpec) -> Self {
+        let (endpoint, output) = (spec.call.endpoint, &spec.output);
+        let of_choices = matches!(endpoint, Endpoint::Chat | Endpoint::Completions);
+        let generates = endpoint != Endpoint::Embeddings;
+        Self {
+            stream_usage: spec.call.stream && of_choices,
+            ignore_eos: generates && output.ignore_eos,
+            min_tokens: generates && (output.ignore_eos || output.min_tokens.get() > 0),
+        }
+    }
+
     /// Each of them alone.
     fn each(self) -> impl Iterator<Item = Self> {
         let none = Self::default();
@@ -182,7 +190,7 @@ impl Fields {
         }
     }
 
-    fn of(self, found: Capabilities) -> Capabilities {
+    fn taken_by(self, found: Capabilities) -> Capabilities {
         let Self { stream_usage, ignore_eos, min_tokens } = self;
         Capabilities { stream_usage, ignore_eos, min_tokens, ..found }
     }
@@ -204,13 +212,18 @@ impl Ask<'_> {
             min_tokens: MinTokens::try_from(fewest).expect("lower than max_tokens"),
             ignore_eos: fields.ignore_eos,
         };
-        let can = fields.of(found.clone());
-        let mould = RequestMould::new(&Call::default(), &output, &self.spec.sampling, &can);
+        let can = fields.taken_by(found.clone());
+        let mould = RequestMould::new(&self.spec.call, &output, &self.spec.sampling, &can);
         let body = mould.body(Said::Text("Count from one to ten."), (&output).into());
         let tasting = async {
-            let path = "chat/completions";
-            let response = self.control.send(Method::POST, path, Some(body), self.limit).await?;
-            taste::taste(self.control, response, self.limit).await
+            let Self { control, spec: BenchmarkSpec { call, .. }, limit } = *self;
+            let path = call.endpoint.path();
+            let response = control.send(Method::POST, path, Some(body), limit).await?;
+            if call.stream {
+                taste::taste(control, call.endpoint, response, limit).await
+            } else {
+                taste::whole(control, call.endpoint, response, limit).await
+            }
         };
         match tokio::time::timeout(self.limit, tasting).await {
             Ok(outcome) => outcome,
@@ -224,7 +237,7 @@ impl Taste {
         let Capabilities { server, .. } = &found;
         let server = self.server.or_else(|| server.clone());
         let system_fingerprint = self.system_fingerprint;
-        Capabilities { server, system_fingerprint, ..fields.of(found) }
+        Capabilities { server, system_fingerprint, ..fields.taken_by(found) }
     }
 }
 

@@ -6,7 +6,8 @@
 mod said;
 
 use serde::Serialize;
-use shared::{Call, Endpoint, Output, Sampling};
+use serde_json::{Map, Value};
+use shared::{Call, Endpoint, ExtraBody, Output, Sampling};
 
 use self::said::Written;
 pub use self::said::{Length, Message, Part, Role, Said};
@@ -20,6 +21,8 @@ pub struct RequestMould {
     prefix: Vec<u8>,
     /// From behind what is said and the lengths.
     suffix: Vec<u8>,
+    /// What comes before the most tokens; none: they are not said.
+    most: Option<&'static [u8]>,
     fewest: Fewest,
 }
 
@@ -58,7 +61,7 @@ impl RequestMould {
     /// Requests to the model of `can`, with those of the optional fields that the target takes.
     ///
     /// Where exactly `max_tokens` are asked for and the target takes `min_tokens` but not
-    /// `ignore_eos`, `min_tokens` says it.
+    /// `ignore_eos`, `min_tokens` says it. Extra members stand over all of them.
     pub fn new(call: &Call, output: &Output, sampling: &Sampling, can: &Capabilities) -> Self {
         let endpoint = call.endpoint;
         let generates = endpoint != Endpoint::Embeddings;
@@ -78,18 +81,27 @@ impl RequestMould {
             Endpoint::Completions => b",\"prompt\":",
             Endpoint::Responses | Endpoint::Embeddings => b",\"input\":",
         });
+        let extra = call.extra_body.as_ref();
         let mut suffix = Vec::new();
-        append(&mut suffix, &rest);
+        append(&mut suffix, &merged(rest, extra));
         match suffix.as_slice() {
             b"{}" => suffix = b"}".to_vec(),
             _ => suffix[0] = b',',
         }
-        let fewest = match (generates && can.min_tokens, output.ignore_eos && !can.ignore_eos) {
+        let left_out = |name: &str| extra.is_some_and(|extra| extra.leaves_out(name));
+        let most: Option<(&str, &'static [u8])> = match endpoint {
+            Endpoint::Chat | Endpoint::Completions => Some(("max_tokens", b",\"max_tokens\":")),
+            Endpoint::Responses => Some(("max_output_tokens", b",\"max_output_tokens\":")),
+            Endpoint::Embeddings => None,
+        };
+        let most = most.filter(|(name, _)| !left_out(name)).map(|(_, written)| written);
+        let says_fewest = generates && can.min_tokens && !left_out("min_tokens");
+        let fewest = match (says_fewest, output.ignore_eos && !can.ignore_eos) {
             (false, _) => Fewest::Unsaid,
             (true, false) => Fewest::Own,
             (true, true) => Fewest::Most,
         };
-        Self { endpoint, prefix, suffix, fewest }
+        Self { endpoint, prefix, suffix, most, fewest }
     }
 
     /// The body that says `said` and asks for an answer of `length`.
@@ -104,12 +116,7 @@ impl RequestMould {
         body.extend_from_slice(&self.prefix);
         append(&mut body, &Written(self.endpoint, said));
         let most = length.max_tokens;
-        let name: Option<&[u8]> = match self.endpoint {
-            Endpoint::Chat | Endpoint::Completions => Some(b",\"max_tokens\":"),
-            Endpoint::Responses => Some(b",\"max_output_tokens\":"),
-            Endpoint::Embeddings => None,
-        };
-        if let Some(name) = name {
+        if let Some(name) = self.most {
             body.extend_from_slice(name);
             append(&mut body, &most);
         }
@@ -125,6 +132,19 @@ impl RequestMould {
         body.extend_from_slice(&self.suffix);
         body
     }
+}
+
+/// The fields with the extra members over them: null leaves one out, and objects are merged.
+fn merged(rest: Rest, extra: Option<&ExtraBody>) -> Map<String, Value> {
+    let Ok(Value::Object(mut members)) = serde_json::to_value(rest) else { return Map::new() };
+    for (name, value) in extra.into_iter().flat_map(ExtraBody::members) {
+        match (members.get_mut(name), value) {
+            (_, Value::Null) => _ = members.remove(name),
+            (Some(Value::Object(ours)), Value::Object(theirs)) => ours.extend(theirs.clone()),
+            _ => _ = members.insert(name.clone(), value.clone()),
+        }
+    }
+    members
 }
 
 fn append(to: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
@@ -204,7 +224,7 @@ mod tests {
     #[test]
     fn each_endpoint_has_its_own_words() {
         let asked = |endpoint, said| {
-            let call = Call { endpoint, stream: false };
+            let call = Call { endpoint, stream: false, ..Call::default() };
             asked(&call, &output(8, 2, true), &able(true, true, true), said)
         };
         let rest = json!({"model": "org/\"tiny\"", "stream": false, "temperature": 0.5,
@@ -237,7 +257,7 @@ mod tests {
             Message::text(Role::Assistant, "A dot."),
         ];
         let said = |endpoint, field: &str| {
-            let call = Call { endpoint, stream: true };
+            let call = Call { endpoint, ..Call::default() };
             let can = able(true, false, false);
             asked(&call, &output(8, 0, false), &can, Said::Messages(&messages))[field].clone()
         };
@@ -261,5 +281,25 @@ mod tests {
         let text = "Be short.\n\nWhat is it?\n\nA dot.";
         assert_eq!(said(Endpoint::Completions, "prompt"), text);
         assert_eq!(said(Endpoint::Embeddings, "input"), text);
+    }
+
+    #[test]
+    fn extra_members_stand_over_the_others_and_null_leaves_one_out() {
+        let extra = json!({"top_k": 5, "temperature": null, "max_tokens": null,
+            "stream_options": {"continuous_usage_stats": true}, "max_completion_tokens": 9});
+        let call =
+            Call { extra_body: Some(serde_json::from_value(extra).unwrap()), ..Call::default() };
+        assert_eq!(
+            asked(&call, &output(8, 0, false), &able(true, true, true), Said::Text("hi")),
+            json!({
+                "model": "org/\"tiny\"",
+                "messages": [{"role": "user", "content": "hi"}],
+                "stream": true,
+                "top_p": 1.0,
+                "top_k": 5,
+                "max_completion_tokens": 9,
+                "stream_options": {"include_usage": true, "continuous_usage_stats": true},
+            })
+        );
     }
 }

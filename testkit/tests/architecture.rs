@@ -12,10 +12,14 @@ use testkit::process::Program;
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("shared", &["tokio", "hyper", "reqwest", "poem", "target", "store"]),
     ("target-server", &["loadgen", "store", "api", "runner", "poem"]),
-    ("loadgen", &["store", "entity", "migration", "api", "runner", "poem", "poem-openapi"]),
+    ("records", &["tokio", "shared", "loadgen", "store", "object_store", "poem"]),
+    (
+        "loadgen",
+        &["object_store", "store", "entity", "migration", "api", "runner", "poem", "poem-openapi"],
+    ),
     ("api", &["loadgen", "runner", "reqwest", "hyper"]),
     ("runner", &["api", "poem", "poem-openapi", "reqwest", "hyper"]),
-    ("store", &["api", "runner", "loadgen", "target", "poem", "reqwest"]),
+    ("store", &["api", "runner", "loadgen", "target", "poem", "records"]),
     ("migration", &["entity", "shared", "store"]),
     ("entity", &["migration", "shared", "store"]),
     ("simulator", &["shared", "target", "loadgen", "store", "reqwest"]),

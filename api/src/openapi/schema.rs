@@ -66,6 +66,10 @@ pub(super) fn schema_of(field: &Field) -> Value {
         }
         Kind::Text { max_chars } => json!({"type": "string", "maxLength": max_chars}),
         Kind::Flag => json!({"type": "boolean"}),
+        Kind::Object { max_bytes } => json!({"oneOf": [
+            {"type": "object", "additionalProperties": true},
+            {"type": "string", "maxLength": max_bytes},
+        ]}),
     };
     if field.name == "url" {
         schema["format"] = "uri".into();

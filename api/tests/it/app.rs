@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use api::{AppState, Settings};
+use bytes::Bytes;
 use poem::{
     Response,
     endpoint::BoxEndpoint,
@@ -13,7 +14,8 @@ use poem::{
     test::{TestClient, TestRequestBuilder},
 };
 use serde_json::Value;
-use store::{Lease, Store, Vault};
+use store::{Artifacts, Lease, Store, Vault};
+use tempfile::TempDir;
 use testkit::TestDatabase;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +32,7 @@ pub(crate) struct TestApp {
     pub(crate) store: Store,
     pub(crate) shutdown: CancellationToken,
     document: Value,
+    _artifacts: TempDir,
     _database: TestDatabase,
 }
 
@@ -38,6 +41,8 @@ pub(crate) struct TestApp {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Bytes,
+    /// The same as text.
     pub(crate) text: String,
     /// The text as JSON; null where it is none.
     pub(crate) json: Value,
@@ -69,13 +74,15 @@ impl TestApp {
         let vault = Vault::from_base64(&Vault::generate_base64()).unwrap();
         let store = Store::open(database.url(), vault, Lease::default()).await.unwrap();
         store.migrate().await.unwrap();
+        let artifacts = tempfile::tempdir().unwrap();
+        let store = store.with_artifacts(Artifacts::in_folder(artifacts.path()).unwrap());
         let shutdown = CancellationToken::new();
         let address = "127.0.0.1:8000".parse().unwrap();
         let state = AppState::new(&settings, store.clone(), address, shutdown.clone()).unwrap();
         let client = TestClient::new(api::app(Arc::clone(&state)));
         let document = client.get("/openapi.json").send().await.0.into_body();
         let document = serde_json::from_slice(&document.into_vec().await.unwrap()).unwrap();
-        Self { client, store, shutdown, document, _database: database }
+        Self { client, store, shutdown, document, _artifacts: artifacts, _database: database }
     }
 
     /// Sends a request after `with` has had its way with it.
@@ -140,7 +147,7 @@ impl TestApp {
         assert!(!known.is_null(), "{method} {pattern} answers {status} and does not document it");
         let content = known["content"].as_object().into_iter().flatten();
         for (media_type, content) in content {
-            if media_type.contains("json") {
+            if media_type == "application/json" || media_type == "application/problem+json" {
                 let found = faults(&self.document, &content["schema"], &answer.json, "answer");
                 assert!(found.is_empty(), "{method} {pattern}: {found:#?}");
             }
@@ -168,10 +175,11 @@ impl Answer {
     pub(crate) async fn read(response: Response) -> Self {
         let status = response.status();
         let headers = response.headers().clone();
-        let text = response.into_body().into_string().await.unwrap();
+        let bytes = response.into_body().into_bytes().await.unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         assert!(!text.contains(CANARY), "a key came back: {text}");
         let json = serde_json::from_str(&text).unwrap_or_default();
-        let answer = Self { status: status.as_u16(), headers, text, json };
+        let answer = Self { status: status.as_u16(), headers, bytes, text, json };
         if status.is_client_error() || status.is_server_error() {
             answer.hold_to_problem(status);
         }

@@ -119,6 +119,10 @@ async fn every_field_is_documented_in_query_form_and_json() {
                 }
                 Kind::Text { max_chars } => assert_eq!(schema["maxLength"], max_chars),
                 Kind::Flag => assert_eq!(schema["type"], "boolean"),
+                Kind::Object { max_bytes } => {
+                    assert_eq!(schema["oneOf"][0]["type"], "object");
+                    assert_eq!(schema["oneOf"][1]["maxLength"], max_bytes);
+                }
             }
         }
         let description = properties[field.name]["description"].as_str().unwrap();

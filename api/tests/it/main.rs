@@ -9,6 +9,7 @@ mod life;
 mod original;
 mod process;
 mod processes;
+mod requests;
 mod runs;
 mod schema;
 mod secrets;

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use shared::{
     BenchmarkId, Phase, Progress, Reason, ReasonCode, Report, RunnerId, SecondRow, State,
+    report::Histograms,
 };
-use store::{Ending, Held, Registration, Store};
+use store::{Ending, Held, Registration, Store, StoredRequests};
 
 /// A runner that takes every benchmark and sends no load.
 pub(crate) struct Hand {
@@ -40,11 +41,22 @@ impl Hand {
     }
 
     pub(crate) async fn complete(&self, held: &Held) {
+        self.complete_with(held, None, Histograms::new()).await;
+    }
+
+    pub(crate) async fn complete_with(
+        &self,
+        held: &Held,
+        requests: Option<StoredRequests>,
+        histograms: Histograms,
+    ) {
         let ending = Ending {
             to: State::Completed,
             reason: None,
             report: Some(report()),
             series: vec![SecondRow { t_s: 0, completed: 3, ..SecondRow::default() }],
+            histograms,
+            requests,
         };
         Box::pin(self.store.finish(held, ending)).await.unwrap();
     }
@@ -55,6 +67,8 @@ impl Hand {
             reason: Some(Reason::new(ReasonCode::ModelMissing, "the target does not serve `tiny`")),
             report: None,
             series: Vec::new(),
+            histograms: Histograms::new(),
+            requests: None,
         };
         Box::pin(self.store.finish(held, ending)).await.unwrap();
     }

@@ -71,6 +71,12 @@ fn faults_of(
             }
         }
     }
+    if schema["additionalProperties"].is_object() {
+        for (name, member) in value.as_object().into_iter().flatten() {
+            let place = format!("{place}.{name}");
+            found.extend(faults(document, &schema["additionalProperties"], member, &place));
+        }
+    }
     for (at, item) in value.as_array().into_iter().flatten().enumerate() {
         found.extend(faults(document, &schema["items"], item, &format!("{place}[{at}]")));
     }

@@ -4,4 +4,5 @@ mod bench;
 mod demo;
 mod interrupts;
 mod refusals;
+mod requests;
 mod running;

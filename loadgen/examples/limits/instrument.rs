@@ -27,6 +27,8 @@ pub struct Run {
     pub load_threads: u32,
     /// What they are to suffer.
     pub handicap: Handicap,
+    /// Whether each request's row is written to a file, with the times of its tokens.
+    pub recording: bool,
 }
 
 impl Run {
@@ -34,13 +36,17 @@ impl Run {
     pub fn of_users(users: u32, tokens: u32, duration_s: u32) -> Self {
         let load = json!({"user": users, "spawnrate": 10_000, "duration": duration_s});
         let handicap = Handicap::default();
-        Self { load, tokens, driver: Driver::default(), load_threads: 1, handicap }
+        let driver = Driver::default();
+        Self { load, tokens, driver, load_threads: 1, handicap, recording: false }
     }
 
     /// The report of it.
     pub fn against(&self, target: &NullTarget) -> anyhow::Result<Report> {
         let url = format!("http://{}", target.address());
-        let asked = json!({"url": url, "max_tokens": self.tokens, "min_tokens": 0, "grace": 120});
+        let asked = json!({
+            "url": url, "max_tokens": self.tokens, "min_tokens": 0, "grace": 120,
+            "record_tokens": self.recording,
+        });
         let mut fields: Fields = serde_json::from_value(asked)?;
         fields.extend(serde_json::from_value::<Fields>(self.load.clone())?);
         let new = NewBenchmark::parse(&fields, &Defaults::default(), Seed::try_from(1)?)
@@ -61,11 +67,18 @@ impl Run {
                 stop: CancellationToken::new(),
                 snapshots: watch::Sender::new(Snapshot::default()),
             };
-            anyhow::Ok(prepared.under(self.handicap).run(control).await)
+            let mut prepared = prepared.under(self.handicap);
+            if self.recording {
+                prepared = prepared.recording_to(tempfile::tempfile()?);
+            }
+            anyhow::Ok(prepared.run(control).await)
         })?;
         let requests = &outcome.report.requests;
         let clean = requests.failed == 0 && requests.cancelled == 0;
         anyhow::ensure!(clean, "{requests:?} {:?}", outcome.report.failures);
+        let rows = outcome.report.recorded.as_ref().map_or(0, |recorded| recorded.rows);
+        let whole = !self.recording || rows == requests.started;
+        anyhow::ensure!(whole, "{rows} rows of {} requests", requests.started);
         Ok(outcome.report)
     }
 }

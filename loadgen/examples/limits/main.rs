@@ -5,8 +5,8 @@
 //! A null target on core 0, a process of its own, writes tokens and stamps each; on core 1 a bare
 //! reader of the same streams (reads and stamps, nothing else), then the instrument. Both pay for
 //! the same reads, so their ratio is what the instrument itself costs, whatever else this machine
-//! is doing. The parts: `curve`, `requests`, `burst`, `schedule`, `memory`, `threads`, `truth`; none
-//! named: all. Each prints a table as docs/limits.md has it. `once USERS TOKENS GAP_US` is one run of a
+//! is doing. The parts: `curve`, `requests`, `burst`, `schedule`, `memory`, `threads`, `truth`,
+//! `recording`; none named: all. Each prints a table. `once USERS TOKENS GAP_US` is one run of a
 //! fixed number of events, for scripts/count-instructions.
 
 mod bare_reader;
@@ -22,7 +22,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::json;
-use shared::report::Distribution;
+use shared::{Report, report::Distribution};
 
 use self::{
     instrument::{Run, cost_us, share},
@@ -37,7 +37,7 @@ const REPEATS: usize = 3;
 /// The name of a part, and what prints it.
 type Part = (&'static str, fn() -> anyhow::Result<()>);
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("curve", curve),
     ("requests", requests),
     ("burst", burst),
@@ -45,6 +45,7 @@ const PARTS: [Part; 7] = [
     ("memory", memory),
     ("threads", threads),
     ("truth", truth),
+    ("recording", recording),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -102,44 +103,24 @@ fn long(rhythm: Rhythm) -> u32 {
 
 fn curve() -> anyhow::Result<()> {
     println!(
-        "| streams | driver | bare, us an event | instrument, us an event | ratio | load thread | \
-         ITL p50 written / measured, ms | p99 | TTFT p50 | p99 | verdict |"
+        "| streams | driver | bare, us an event | instrument, us an event | ratio | {TRUTH} |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     let ours = [100, 300, 1_000, 3_000, 10_000].map(|streams| (streams, Driver::Readiness));
     for (streams, driver) in ours.into_iter().chain([(1_000, Driver::Hyper)]) {
         let rhythm = steady(streams);
         let tokens = long(rhythm);
-        let (mut bares, mut costs, mut ratios, mut last) = (vec![], vec![], vec![], None);
-        for _ in 0..REPEATS {
+        let mut last = String::new();
+        let [bare, cost, ratio] = side_by_side(|| {
             let target = NullTarget::start(rhythm)?;
             let bare = bare_reader::event_us(target.address(), streams, tokens)?;
             target.written()?;
             let run = Run { driver, ..Run::of_users(streams, tokens, 1) };
             let report = run.against(&target)?;
-            let cost = cost_us(&report, report.tokens.output);
-            bares.push(bare);
-            costs.push(cost);
-            ratios.push(cost / bare);
-            last = Some((target.written()?, report));
-        }
-        let Some((written, report)) = last else { continue };
-        let latency = &report.latency;
-        let [itl50, itl99] = both(latency.itl_ms.as_ref());
-        let [ttft50, ttft99] = both(latency.ttft_ms.as_ref());
-        println!(
-            "| {streams} | {driver:?} | {} | {} | {} | {:.0} % | {:.2} / {itl50:.2} | {:.2} / {itl99:.2} | \
-             {:.1} / {ttft50:.1} | {:.1} / {ttft99:.1} | {:?} |",
-            spread(&mut bares),
-            spread(&mut costs),
-            spread(&mut ratios),
-            share(&report) * 100.0,
-            written.gap_ms[0],
-            written.gap_ms[1],
-            written.first_ms[0],
-            written.first_ms[1],
-            report.validity.verdict,
-        );
+            last = beside_the_truth(&report, &target)?;
+            Ok((bare, cost_us(&report, report.tokens.output)))
+        })?;
+        println!("| {streams} | {driver:?} | {bare} | {cost} | {ratio} | {last} |");
     }
     Ok(())
 }
@@ -149,17 +130,12 @@ fn requests() -> anyhow::Result<()> {
     println!("| driver | bare, us a request | instrument, us a request | ratio |");
     println!("|---|---|---|---|");
     for driver in [Driver::Readiness, Driver::Hyper] {
-        let (mut bares, mut costs, mut ratios) = (vec![], vec![], vec![]);
-        for _ in 0..REPEATS {
+        let [bare, cost, ratio] = side_by_side(|| {
             let target = NullTarget::start(BURST)?;
             let bare = bare_reader::request_us(target.address(), 100, Duration::from_secs(4))?;
             let report = Run { driver, ..Run::of_users(100, 1, 4) }.against(&target)?;
-            let cost = cost_us(&report, report.requests.completed);
-            bares.push(bare);
-            costs.push(cost);
-            ratios.push(cost / bare);
-        }
-        let [bare, cost, ratio] = [&mut bares, &mut costs, &mut ratios].map(spread);
+            Ok((bare, cost_us(&report, report.requests.completed)))
+        })?;
         println!("| {driver:?} | {bare} | {cost} | {ratio} |");
     }
     Ok(())
@@ -170,14 +146,13 @@ fn burst() -> anyhow::Result<()> {
     println!("| driver | bare, us an event | instrument, us an event |");
     println!("|---|---|---|");
     for driver in [Driver::Readiness, Driver::Hyper] {
-        let (mut bares, mut costs) = (vec![], vec![]);
-        for _ in 0..REPEATS {
+        let [bare, cost, _] = side_by_side(|| {
             let target = NullTarget::start(BURST)?;
-            bares.push(bare_reader::event_us(target.address(), 20, 4_000)?);
+            let bare = bare_reader::event_us(target.address(), 20, 4_000)?;
             let report = Run { driver, ..Run::of_users(20, 4_000, 4) }.against(&target)?;
-            costs.push(cost_us(&report, report.tokens.output));
-        }
-        println!("| {driver:?} | {} | {} |", spread(&mut bares), spread(&mut costs));
+            Ok((bare, cost_us(&report, report.tokens.output)))
+        })?;
+        println!("| {driver:?} | {bare} | {cost} |");
     }
     Ok(())
 }
@@ -241,10 +216,7 @@ fn threads() -> anyhow::Result<()> {
 
 /// The same streams with the kernel's stamps and with our own, the load thread at ease and busy.
 fn truth() -> anyhow::Result<()> {
-    println!(
-        "| streams | work an event | stamps | load thread | ITL p50 written / measured, ms | p99 | \
-         TTFT p50 | p99 | verdict |"
-    );
+    println!("| streams | work an event | stamps | {TRUTH} |");
     println!("|---|---|---|---|---|---|---|---|---|");
     for (streams, work_us) in [(1_000, 0), (1_000, 10), (500, 30)] {
         for user_stamps in [false, true] {
@@ -253,22 +225,35 @@ fn truth() -> anyhow::Result<()> {
             let spin_per_event = Duration::from_micros(work_us);
             let handicap = Handicap { user_stamps, spin_per_event };
             let run = Run { handicap, ..Run::of_users(streams, long(rhythm), 1) };
-            let report = run.against(&target)?;
-            let (written, latency) = (target.written()?, &report.latency);
-            let [itl50, itl99] = both(latency.itl_ms.as_ref());
-            let [ttft50, ttft99] = both(latency.ttft_ms.as_ref());
-            println!(
-                "| {streams} | {work_us} us | {} | {:.0} % | {:.2} / {itl50:.2} | {:.2} / {itl99:.2} | \
-                 {:.1} / {ttft50:.1} | {:.1} / {ttft99:.1} | {:?} |",
-                if user_stamps { "user" } else { "kernel" },
-                share(&report) * 100.0,
-                written.gap_ms[0],
-                written.gap_ms[1],
-                written.first_ms[0],
-                written.first_ms[1],
-                report.validity.verdict,
-            );
+            let told = beside_the_truth(&run.against(&target)?, &target)?;
+            let stamps = if user_stamps { "user" } else { "kernel" };
+            println!("| {streams} | {work_us} us | {stamps} | {told} |");
         }
+    }
+    Ok(())
+}
+
+/// The same load with its requests' rows written to a file and without, by turns: what that costs
+/// the load thread.
+fn recording() -> anyhow::Result<()> {
+    println!("requests: answers of one token, 100 users. events: 1,000 streams, 50 tokens/s");
+    println!("| rows | load thread, us a request | us an event |");
+    println!("|---|---|---|");
+    let rhythm = steady(1_000);
+    let mut costs = [(vec![], vec![]), (vec![], vec![])];
+    for nth in 0..2 * REPEATS {
+        let recording = nth % 2 == 1;
+        let (requests, events) = &mut costs[usize::from(recording)];
+        let target = NullTarget::start(BURST)?;
+        let report = Run { recording, ..Run::of_users(100, 1, 4) }.against(&target)?;
+        requests.push(cost_us(&report, report.requests.completed));
+        let target = NullTarget::start(rhythm)?;
+        let run = Run { recording, ..Run::of_users(1_000, long(rhythm), 1) };
+        let report = run.against(&target)?;
+        events.push(cost_us(&report, report.tokens.output));
+    }
+    for ((requests, events), rows) in costs.iter_mut().zip(["not kept", "kept, with token times"]) {
+        println!("| {rows} | {} | {} |", spread(requests), spread(events));
     }
     Ok(())
 }
@@ -280,6 +265,40 @@ fn pin_to(wanted: &[usize]) {
     if set.and_then(|()| sched_setaffinity(Pid::from_raw(0), &cores)).is_err() {
         eprintln!("cannot pin to cores {wanted:?}: figures will be noisier");
     }
+}
+
+/// The columns of [`beside_the_truth`].
+const TRUTH: &str = "load thread | ITL p50 written / measured, ms | p99 | TTFT p50 | p99 | verdict";
+
+/// What a run measured, beside what its target wrote.
+fn beside_the_truth(report: &Report, target: &NullTarget) -> anyhow::Result<String> {
+    let (written, latency) = (target.written()?, &report.latency);
+    let [itl50, itl99] = both(latency.itl_ms.as_ref());
+    let [ttft50, ttft99] = both(latency.ttft_ms.as_ref());
+    Ok(format!(
+        "{:.0} % | {:.2} / {itl50:.2} | {:.2} / {itl99:.2} | {:.1} / {ttft50:.1} | \
+         {:.1} / {ttft99:.1} | {:?}",
+        share(report) * 100.0,
+        written.gap_ms[0],
+        written.gap_ms[1],
+        written.first_ms[0],
+        written.first_ms[1],
+        report.validity.verdict,
+    ))
+}
+
+/// The bare reader's cost, the instrument's and their ratio, each with its spread.
+fn side_by_side(
+    mut measured: impl FnMut() -> anyhow::Result<(f64, f64)>,
+) -> anyhow::Result<[String; 3]> {
+    let (mut bares, mut costs, mut ratios) = (vec![], vec![], vec![]);
+    for _ in 0..REPEATS {
+        let (bare, cost) = measured()?;
+        bares.push(bare);
+        costs.push(cost);
+        ratios.push(cost / bare);
+    }
+    Ok([&mut bares, &mut costs, &mut ratios].map(spread))
 }
 
 /// p50 and p99.

@@ -6,6 +6,8 @@ use target::response::{Part, ResponseReader};
 
 use super::*;
 
+const CHAT: Form = Form { endpoint: Endpoint::Chat, streamed: true };
+
 /// What bytes come to, but for their times.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
@@ -23,7 +25,7 @@ struct Seen {
 /// By way of the instrument's own reader and answer.
 fn seen(pieces: &[&[u8]]) -> Seen {
     let mut reader = ResponseReader::default();
-    let mut answer = Answer::new(128, true);
+    let mut answer = Answer::new(CHAT, 128, true);
     let mut outcome = Ok(());
     'read: for piece in pieces {
         let mut input = *piece;
@@ -191,7 +193,7 @@ proptest! {
     ) {
         let stream = change(stream, &changes);
         let Some(text) = plainly_read(&stream) else { return Ok(()) };
-        let mut answer = Answer::new(128, true);
+        let mut answer = Answer::new(CHAT, 128, true);
         prop_assert!(answer.take(&stream, 0, 0).is_ok());
         prop_assert_eq!(answer.text, text);
     }

@@ -10,12 +10,14 @@ use std::{
 
 use shared::{
     MaxErrorRate, Phase, Progress, Report, SecondRow, Timestamp,
-    report::{Environment, StampSource, StoppedBy},
+    report::{Environment, Recorded, StampSource, StoppedBy},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Live, Outcome, Prepared, Snapshot, load_thread::Crew, machine, onlooker::Said};
+use super::{
+    Live, Outcome, Prepared, Snapshot, load_thread::Crew, machine, onlooker::Said, scribe::Scribe,
+};
 use crate::{
     metrics::{Counted, Instrument, Lag, Overload, Plan, Recorder, settle},
     prompt::Tokenizer,
@@ -45,6 +47,7 @@ pub(super) struct Analyst {
     /// What the target says of itself; none: it says nothing.
     said: Option<Said>,
     process_cpu_before: Option<Duration>,
+    scribe: Option<Scribe>,
 }
 
 impl Analyst {
@@ -76,12 +79,18 @@ impl Analyst {
             overload: stops.on_overload.then(|| Overload::of(open_loop, warmup_s)),
             said: None,
             process_cpu_before: machine::process_cpu(),
+            scribe: None,
         }
     }
 
     /// The same, with what the target says of itself.
     pub(super) fn hearing(self, said: Option<Said>) -> Self {
         Self { said, ..self }
+    }
+
+    /// The same, giving each request to `scribe` too.
+    pub(super) fn telling(self, scribe: Option<Scribe>) -> Self {
+        Self { scribe, ..self }
     }
 
     /// Takes samples until there can be no more, and tells about once a second.
@@ -113,8 +122,15 @@ impl Analyst {
             });
         }
         let progress = Progress { phase: Phase::Finalizing, ..self.progress() };
+        let mut report = self.report_until(self.recorder.last_end_us());
+        if let Some(scribe) = self.scribe.take() {
+            let recorded = scribe.finish();
+            report.validity.reasons.extend(missing_rows(&recorded));
+            report.recorded = Some(recorded);
+        }
         Outcome {
-            report: self.report_until(self.recorder.last_end_us()),
+            report,
+            histograms: self.recorder.histograms(&self.instrument()),
             series: self.series(),
             progress,
             stopped: self.stop.is_cancelled(),
@@ -146,6 +162,9 @@ impl Analyst {
                 Ok(sample) => {
                     let settled = settle(sample, self.tokenizer.as_ref());
                     self.recorder.record(&settled);
+                    if let Some(scribe) = &mut self.scribe {
+                        scribe.note(&settled, self.recorder.counts(&settled.sample));
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
@@ -221,6 +240,19 @@ impl Analyst {
             load_thread_cpu_share: busiest.map(|cpu| cpu.as_secs_f64() / elapsed),
             process_cpu_share: process.map(|cpu| cpu / elapsed / f64::from(machine::cores())),
         }
+    }
+}
+
+/// What a reader of the report must know of the requests' rows.
+fn missing_rows(recorded: &Recorded) -> Option<String> {
+    let Recorded { rows, missing, error } = recorded;
+    match error {
+        Some(error) => Some(format!("the requests' rows were not kept: {error}")),
+        None if *missing > 0 => Some(format!(
+            "{missing} of {} requests have no row: the file was written too slowly",
+            rows + missing
+        )),
+        None => None,
     }
 }
 

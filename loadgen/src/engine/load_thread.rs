@@ -123,8 +123,8 @@ impl LoadThread {
             client: Arc::clone(&self.run.client),
             clock: Arc::clone(&self.clock),
             limits: self.run.limits,
+            form: self.run.form,
             keep_text: self.run.keep_text,
-            max_tokens: self.run.max_tokens,
             live: Arc::clone(&self.live),
             handicap: self.handicap,
             reads: RefCell::default(),
@@ -143,18 +143,15 @@ impl LoadThread {
         let sender = Rc::new(Sender {
             run: Arc::clone(&self.run),
             exchanger: Rc::clone(&exchanger),
+            origin: self.origin,
+            budget: Arc::clone(&self.budget),
+            stop: self.stop.clone(),
             cut_off: self.cut_off.clone(),
             samples: self.samples.clone(),
         });
         match self.share() {
             Share::Schedule(due) => {
-                let open_loop = OpenLoop {
-                    origin: self.origin,
-                    sender,
-                    room: Arc::clone(&self.room),
-                    stop: self.stop.clone(),
-                };
-                open_loop.run(due).await;
+                OpenLoop { sender, room: Arc::clone(&self.room) }.run(due).await;
             }
             Share::Users(crowd) => self.users(&sender, crowd).await,
         }
@@ -194,16 +191,8 @@ impl LoadThread {
         let users: Vec<_> = users
             .into_iter()
             .map(|(index, spells)| {
-                let user = User {
-                    index,
-                    spells,
-                    think,
-                    requests: requests_each,
-                    origin: self.origin,
-                    sender: Rc::clone(sender),
-                    budget: Arc::clone(&self.budget),
-                    stop: self.stop.clone(),
-                };
+                let requests = requests_each;
+                let user = User { index, spells, think, requests, sender: Rc::clone(sender) };
                 tokio::task::spawn_local(user.live())
             })
             .collect();

@@ -15,6 +15,7 @@ mod open_loop;
 mod prepare;
 mod readiness;
 mod room;
+mod scribe;
 mod sender;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ use std::{
 
 use shared::{
     Progress, Reason, ReasonCode, Report, SecondRow, Timestamp,
-    report::{Stopped, StoppedBy},
+    report::{Histograms, Stopped, StoppedBy},
 };
 use target::client::Clock;
 use tokio::sync::{oneshot, watch};
@@ -44,6 +45,7 @@ use self::{
     load_thread::{Crew, LoadThread},
     onlooker::Onlooker,
     room::{Budget, Room},
+    scribe::Scribe,
 };
 
 /// Between the threads' start and the first request, so that all of them are ready.
@@ -73,6 +75,8 @@ pub struct Outcome {
     pub report: Report,
     /// One row a second.
     pub series: Vec<SecondRow>,
+    /// The samples behind the figures.
+    pub histograms: Histograms,
     /// The last word on how it went.
     pub progress: Progress,
     /// Whether its caller stopped it.
@@ -143,7 +147,7 @@ impl Prepared {
     /// # Panics
     ///
     /// Where the system starts no more threads.
-    pub async fn run(self, control: Control) -> Outcome {
+    pub async fn run(mut self, control: Control) -> Outcome {
         let Control { stop, snapshots } = control;
         let load = &self.spec.load;
         let sending = Duration::from_secs(u64::from(load.duration().get()));
@@ -189,8 +193,10 @@ impl Prepared {
         let (done, outcome) = oneshot::channel();
         let onlooker = self.scrape.clone().map(|scrape| Onlooker::start(scrape, origin));
         let said = onlooker.as_ref().map(Onlooker::said);
-        let analyst =
-            Analyst::new(&self, crew, origin, started_at, live, stop.clone()).hearing(said);
+        let records = self.records.take();
+        let scribe = records.map(|file| Scribe::start(file, &self, started_at));
+        let analyst = Analyst::new(&self, crew, origin, started_at, live, stop.clone());
+        let analyst = analyst.hearing(said).telling(scribe);
         std::thread::Builder::new()
             .name("analyst".to_owned())
             .spawn(move || {

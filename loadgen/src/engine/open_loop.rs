@@ -3,14 +3,10 @@
 //! Each request is taken up when it is due, whatever has become of those before it. One that finds
 //! no room is dropped and counted: sent later it would be another load than the one asked for.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use target::client::Connection;
-use tokio::{
-    task::{JoinError, JoinSet},
-    time::{Instant, sleep_until},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::task::{JoinError, JoinSet};
 
 use super::{
     readiness::OPEN_LOOP_USER,
@@ -21,10 +17,8 @@ use crate::sample::Micros;
 
 /// Everything a share of an open loop needs; it lives on its load thread.
 pub(super) struct OpenLoop {
-    pub(super) origin: Instant,
     pub(super) sender: Rc<Sender>,
     pub(super) room: Arc<Room>,
-    pub(super) stop: CancellationToken,
 }
 
 /// Connections that wait for a request; the one used last is the first to be used again.
@@ -38,7 +32,7 @@ impl OpenLoop {
         let kept = Kept::default();
         let mut open = JoinSet::new();
         for (nth, due_us) in due {
-            if !self.wait_until(due_us).await {
+            if !self.sender.wait_until(due_us).await {
                 break;
             }
             while let Some(over) = open.try_join_next() {
@@ -55,18 +49,6 @@ impl OpenLoop {
         while let Some(over) = open.join_next().await {
             told(over);
         }
-    }
-
-    /// Waits until a request is due; false when it never will be.
-    async fn wait_until(&self, due_us: Micros) -> bool {
-        let due = self.origin + Duration::from_micros(due_us);
-        if Instant::now() < due {
-            tokio::select! {
-                () = sleep_until(due) => {}
-                () = self.stop.cancelled() => {}
-            }
-        }
-        !self.stop.is_cancelled()
     }
 }
 

@@ -1,22 +1,23 @@
 //! Everything that can go wrong before the first request, does so here.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use shared::{
-    BenchmarkSpec, Call, Reason, ReasonCode,
+    BenchmarkSpec, Reason, ReasonCode,
     report::{Environment, TargetEnvironment},
 };
 use target::{
     Control, Egress, ResolveFailure,
     client::{Client, ClientError},
     probe::{Capabilities, ProbeFailure, probe},
-    request::{Length, RequestMould},
+    request::RequestMould,
     scrape::Scrape,
 };
 
 use super::{handicap::Handicap, machine};
 use crate::{
+    answer::Form,
     arrival::Schedule,
     exchange::Limits,
     prompt::{Hub, PromptError, Prompts, Tokenizer, TokenizerError},
@@ -105,17 +106,18 @@ pub struct Prepared {
     pub(crate) handicap: Handicap,
     /// A way to what the target says of itself; none: it says nothing, or nobody asks.
     pub(crate) scrape: Option<Scrape>,
+    /// Where the requests' rows go; none: nowhere.
+    pub(crate) records: Option<Box<dyn Write + Send>>,
 }
 
 /// What all load threads of a run share.
 pub(crate) struct Run {
     pub(crate) client: Arc<Client>,
     pub(crate) request: RequestMould,
-    pub(crate) length: Length,
     pub(crate) prompts: Prompts,
     pub(crate) limits: Limits,
+    pub(crate) form: Form,
     pub(crate) seed: u64,
-    pub(crate) max_tokens: u32,
     pub(crate) keep_text: bool,
     /// When requests are due; none: answers decide.
     pub(crate) schedule: Option<Schedule>,
@@ -133,18 +135,21 @@ pub async fn prepare(
     if u64::from(users) > capacity {
         return Err(PrepareError::TooManyUsers { users, capacity });
     }
-    let prompts = Prompts::load(&spec.dataset, &settings.data_dir, &settings.hub).await?;
+    let (data_dir, hub) = (&settings.data_dir, &settings.hub);
     let tokenizer = match &spec.tokenizer {
-        Some(source) => Some(Tokenizer::load(source, &settings.data_dir, &settings.hub).await?),
+        Some(source) => Some(Tokenizer::load(source, data_dir, hub).await?),
         None => None,
     };
+    let prompts = Prompts::load(&spec, tokenizer.as_ref(), data_dir, hub).await?;
     let control =
         Control::new(&settings.egress, &spec.url, key.as_ref()).map_err(ProbeFailure::from)?;
+    let control = control.sending(spec.call.extra_headers.as_ref());
     let capabilities = probe(&control, &spec).await?;
     let scrape = if spec.scrape { Scrape::find(&control).await } else { None };
     let connect_timeout = Duration::from_secs_f64(spec.timeouts.connect_s.get());
     let client =
-        Client::new(&spec.url, key.as_ref(), settings.egress.clone(), connect_timeout).await?;
+        Client::new(&spec.url, &spec.call, key.as_ref(), settings.egress.clone(), connect_timeout)
+            .await?;
     let client = if spec.fresh_connections { client.with_fresh_connections() } else { client };
     let dns_ms = client.looked_up_in().map(|took| took.as_secs_f64() * 1e3);
 
@@ -152,12 +157,11 @@ pub async fn prepare(
     let load_threads = settings.load_threads.unwrap_or(spare).clamp(1, users);
     let run = Run {
         client: Arc::new(client),
-        request: RequestMould::new(&Call::default(), &spec.output, &spec.sampling, &capabilities),
-        length: (&spec.output).into(),
+        request: RequestMould::new(&spec.call, &spec.output, &spec.sampling, &capabilities),
         prompts,
-        limits: Limits::from(&spec.timeouts),
+        limits: Limits::of(&spec.timeouts, spec.call.stream),
+        form: Form::from(&spec.call),
         seed: spec.seed.get(),
-        max_tokens: spec.output.max_tokens.get(),
         keep_text: tokenizer.is_some(),
         schedule: Schedule::of(&spec.load, spec.seed.get()),
     };
@@ -172,6 +176,7 @@ pub async fn prepare(
         driver: settings.driver,
         handicap: Handicap::default(),
         scrape,
+        records: None,
     })
 }
 
@@ -179,6 +184,12 @@ impl Prepared {
     /// The model that will be asked.
     pub fn model(&self) -> &str {
         &self.environment.target.model
+    }
+
+    /// The same, with a row for each request written to `file`, as Parquet, by a thread of its own.
+    #[must_use]
+    pub fn recording_to(self, file: impl Write + Send + 'static) -> Self {
+        Self { records: Some(Box::new(file)), ..self }
     }
 }
 

@@ -3,13 +3,15 @@
 use std::{
     rc::Rc,
     sync::{Arc, mpsc},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use target::{client::Connection, request::Said};
+use target::client::Connection;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::prepare::Run;
+use super::{prepare::Run, room::Budget};
 use crate::{
     exchange::{Attempt, Exchanger},
     sample::{Micros, Outcome, Sample},
@@ -19,6 +21,10 @@ use crate::{
 pub(super) struct Sender {
     pub(super) run: Arc<Run>,
     pub(super) exchanger: Rc<Exchanger>,
+    pub(super) origin: Instant,
+    /// What a closed loop takes its requests from; nobody takes any in an open one.
+    pub(super) budget: Arc<Budget>,
+    pub(super) stop: CancellationToken,
     pub(super) cut_off: CancellationToken,
     pub(super) samples: mpsc::Sender<Sample>,
 }
@@ -30,6 +36,20 @@ pub(super) struct Over {
 }
 
 impl Sender {
+    /// Waits until a request is due; false when no further one may be sent.
+    pub(super) async fn wait_until(&self, due_us: Micros) -> bool {
+        let due = self.origin + Duration::from_micros(due_us);
+        // Not by the time axis: before the origin it stands at 0, and the first would leave early.
+        if Instant::now() < due {
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = self.stop.cancelled() => {}
+                () = self.budget.spent() => return false,
+            }
+        }
+        !self.stop.is_cancelled()
+    }
+
     /// Sends user `user`'s request `nth` over the connection that is kept, or one of its own.
     /// None: nobody takes samples any more.
     pub(super) async fn send(
@@ -39,10 +59,9 @@ impl Sender {
         kept: &mut Option<Connection>,
     ) -> Option<Over> {
         let Self { run, exchanger, .. } = self;
-        let mut attempt = Attempt::new(due_us, exchanger);
         exchanger.live.add_started();
-        let prompt = run.prompts.prompt(run.seed, user, nth);
-        let body = Bytes::from(run.request.body(Said::Text(&prompt), run.length));
+        let mut attempt = Attempt::new((user, nth), due_us, &run.prompts, exchanger);
+        let body = Bytes::from(run.request.body(attempt.ask.said(), attempt.ask.length));
         let outcome = tokio::select! {
             biased;
             outcome = exchanger.exchange(&mut attempt, kept, body) => match outcome {
@@ -57,7 +76,7 @@ impl Sender {
             Outcome::Cancelled => exchanger.live.add_cancelled(),
         }
         let failed = matches!(outcome, Outcome::Failed(_));
-        let sample = attempt.into_sample(prompt, outcome, exchanger);
+        let sample = attempt.into_sample(outcome, exchanger);
         let end_us = sample.end_us;
         self.samples.send(sample).ok()?;
         Some(Over { end_us, failed })

@@ -16,7 +16,7 @@ use testkit::{Chat, Script, ScriptedServer};
 
 use super::*;
 use crate::{
-    prompt::Hub,
+    prompt::{Hub, Prompts},
     sample::{Outcome, Sample},
 };
 
@@ -90,12 +90,13 @@ fn tag(text: &str) -> Option<&str> {
 /// Sends one request a case, each on time whatever became of the others; the samples by case.
 async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Digest> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let prompts = crate::prompt::Prompts::embedded();
-    let prompt = |nth: usize| prompts.prompt(SEED, readiness::OPEN_LOOP_USER, nth as u64);
-    let nth_of: BTreeMap<String, usize> =
-        (0..cases.len()).map(|nth| (tag(&prompt(nth)).expect("a tag").to_owned(), nth)).collect();
+    let prompts = Prompts::embedded(SEED);
+    let tag_of = |nth: usize| {
+        let ask = prompts.ask(readiness::OPEN_LOOP_USER, nth as u64);
+        tag(ask.texts().next().expect("a text")).expect("a tag").to_owned()
+    };
     let scripts: BTreeMap<String, Script> =
-        nth_of.iter().map(|(tag, nth)| (tag.clone(), cases[*nth].script.clone())).collect();
+        cases.iter().enumerate().map(|(nth, case)| (tag_of(nth), case.script.clone())).collect();
     let probed = Chat::of(&["a", "b"]).usage(5, 2);
     let server = ScriptedServer::scripted()
         .on("GET /v1/models", probed.models())
@@ -148,11 +149,8 @@ async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Digest> {
         duty: Crew::new(1).duty(0),
     };
     thread.start().await.unwrap();
-    let samples = incoming.into_iter().map(|sample: Sample| {
-        let nth = nth_of[tag(&sample.prompt).expect("a tag")];
-        (nth, Digest::of(&sample))
-    });
-    samples.collect()
+    let case = |sample: &Sample| usize::try_from(sample.nth).unwrap();
+    incoming.into_iter().map(|sample| (case(&sample), Digest::of(&sample))).collect()
 }
 
 /// Both drivers make the same of every case, and what is expected.

@@ -1,13 +1,9 @@
 //! One virtual user of a closed loop.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
-
-use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
+use std::rc::Rc;
 
 use super::{
     readiness::PAUSE_AFTER_FAILURE_US,
-    room::Budget,
     sender::{Over, Sender},
 };
 use crate::{arrival::ThinkTime, sample::Micros};
@@ -20,10 +16,7 @@ pub(super) struct User {
     pub(super) think: ThinkTime,
     /// Requests after which it sends no more; none: any number.
     pub(super) requests: Option<u64>,
-    pub(super) origin: Instant,
     pub(super) sender: Rc<Sender>,
-    pub(super) budget: Arc<Budget>,
-    pub(super) stop: CancellationToken,
 }
 
 impl User {
@@ -37,13 +30,13 @@ impl User {
                 if self.requests == Some(nth) {
                     return;
                 }
-                if !self.wait_until(due_us).await {
+                if !self.sender.wait_until(due_us).await {
                     return;
                 }
                 if self.sender.exchanger.now_us() >= *to_us {
                     break;
                 }
-                if !self.budget.take() {
+                if !self.sender.budget.take() {
                     return;
                 }
                 let over = self.sender.send((self.index, nth), due_us, &mut connection).await;
@@ -54,19 +47,5 @@ impl User {
                 nth += 1;
             }
         }
-    }
-
-    /// Waits until a request is due; false when no further one may be sent.
-    async fn wait_until(&self, due_us: Micros) -> bool {
-        let due = self.origin + Duration::from_micros(due_us);
-        // Not by the time axis: before the origin it stands at 0, and the first would leave early.
-        if Instant::now() < due {
-            tokio::select! {
-                () = sleep_until(due) => {}
-                () = self.stop.cancelled() => {}
-                () = self.budget.spent() => return false,
-            }
-        }
-        !self.stop.is_cancelled()
     }
 }

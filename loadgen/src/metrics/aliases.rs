@@ -22,12 +22,12 @@ impl Aliases {
     /// Takes one request, however it ended.
     pub(super) fn record(&mut self, settled: &Settled) {
         let sample = &settled.sample;
-        let (Outcome::Completed, Some(sent), Some(first), Some(last)) =
-            (&sample.outcome, sample.sent_us, sample.events.first(), sample.events.last())
+        let (Outcome::Completed, Some(sent), Some(first_us), Some(last)) =
+            (&sample.outcome, sample.sent_us, sample.first_token_us(), sample.events.last())
         else {
             return;
         };
-        let stream_us = last.at_us.saturating_sub(first.at_us);
+        let stream_us = last.at_us.saturating_sub(first_us);
         let after_first = settled.output_tokens.saturating_sub(1);
         self.record_vllm(&choices_us(settled), sent, after_first);
 

@@ -66,9 +66,10 @@ pub fn needed(per_mille: u64) -> u64 {
     enough
 }
 
-/// The test for the figures of completed requests; `ttft` and `e2e` have one value of each.
+/// The test for the figures of completed requests; `e2e` has one value of each, and `ttft` too where
+/// answers are streamed.
 pub(super) fn of(ttft: &Histogram, e2e: &Histogram) -> EarlyStopping {
-    let n = ttft.n();
+    let n = e2e.n();
     let of = |per_mille| {
         let discarded = discarded(n, per_mille);
         let estimate =

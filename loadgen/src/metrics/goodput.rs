@@ -47,16 +47,14 @@ impl Goodput {
 /// nothing that could break its limit.
 fn meets(settled: &Settled, slo: &Slo) -> bool {
     let sample = &settled.sample;
-    let (Some(sent), Some(first), Some(last)) =
-        (sample.sent_us, sample.events.first(), sample.events.last())
-    else {
-        return false;
-    };
-    let (first, last) = (first.at_us, last.at_us);
+    let (Some(sent), Some(last)) = (sample.sent_us, sample.answered_us()) else { return false };
+    let first = sample.first_token_us();
     let longest_gap = settled.event_gaps_us().max().unwrap_or_default();
     matches!(sample.outcome, Outcome::Completed)
-        && keeps(first.saturating_sub(sent), 1, slo.ttft_ms)
-        && keeps(last.saturating_sub(first), settled.tokens_after_first(), slo.tpot_ms)
+        && first.is_none_or(|first| {
+            keeps(first.saturating_sub(sent), 1, slo.ttft_ms)
+                && keeps(last.saturating_sub(first), settled.tokens_after_first(), slo.tpot_ms)
+        })
         && keeps(longest_gap, 1, slo.itl_ms)
         && keeps(last.saturating_sub(sent), 1, slo.e2e_ms)
 }

@@ -4,9 +4,12 @@
 //! minimum and maximum are kept beside it as whole numbers, so they are exact and two histograms
 //! merge to what one would have held, in any order.
 
+mod stored;
+
 use hdrhistogram::Histogram as Hdr;
 use shared::report::{ConfidenceIntervals, Distribution};
 
+pub use self::stored::UnreadableHistogram;
 use super::ranks;
 
 /// Percentiles of a [`Distribution`], in per mille.
@@ -41,6 +44,7 @@ impl Default for Histogram {
 
 impl Histogram {
     /// An empty one; it grows with the values it holds, to some 200 KiB for values of an hour.
+    #[expect(clippy::missing_panics_doc, reason = "3 significant digits are allowed")]
     pub fn new() -> Self {
         Self {
             buckets: Hdr::new(3).expect("3 significant digits are allowed"),
@@ -90,6 +94,7 @@ impl Histogram {
     }
 
     /// Adds what `other` holds.
+    #[expect(clippy::missing_panics_doc, reason = "the histogram grows with its values")]
     pub fn merge(&mut self, other: &Self) {
         self.buckets.add(&other.buckets).expect("the histogram grows with its values");
         self.n += other.n;

@@ -1,6 +1,8 @@
 //! How long things took, over completed requests only.
 
-use shared::report::{Distribution, EarlyStopping, FromIntent, IntentDistribution, Latency};
+use shared::report::{
+    Distribution, EarlyStopping, FromIntent, HistogramUnit, IntentDistribution, Latency,
+};
 
 use super::{early_stopping, histogram::Histogram, ranks, settle::Settled};
 use crate::sample::{ConnectionUse, Outcome};
@@ -48,21 +50,21 @@ impl Latencies {
 
     fn record_completed(&mut self, settled: &Settled) {
         let sample = &settled.sample;
-        let (Some(sent), Some(first), Some(last)) =
-            (sample.sent_us, sample.events.first(), sample.events.last())
-        else {
-            return;
-        };
-        let (first, last) = (first.at_us, last.at_us);
+        let (Some(sent), Some(last)) = (sample.sent_us, sample.answered_us()) else { return };
         let e2e_us = last.saturating_sub(sent);
-        self.ttft.record_us(first.saturating_sub(sent));
         self.e2e.record_us(e2e_us);
+        self.e2e_from_intent.record_us(last.saturating_sub(sample.intended_us));
+        if settled.output_tokens > 0 {
+            self.output_token_rate.record_rate(settled.output_tokens, e2e_us);
+        }
         if let Some(written) = sample.written_us {
             self.send.record_us(written.saturating_sub(sent));
             if let Some(head) = sample.head_us {
                 self.wait.record_us(head.saturating_sub(written));
             }
         }
+        let Some(first) = sample.first_token_us() else { return };
+        self.ttft.record_us(first.saturating_sub(sent));
         if let Some(answer) = sample.first_answer_us {
             self.ttfa.record_us(answer.saturating_sub(sent));
         }
@@ -70,8 +72,6 @@ impl Latencies {
             self.ttfe.record_us(event.saturating_sub(sent));
         }
         self.ttft_from_intent.record_us(first.saturating_sub(sample.intended_us));
-        self.e2e_from_intent.record_us(last.saturating_sub(sample.intended_us));
-        self.output_token_rate.record_rate(settled.output_tokens, e2e_us);
         if sample.events.len() < 2 {
             return;
         }
@@ -110,10 +110,33 @@ impl Latencies {
             send_ms: self.send.distribution(),
             wait_ms: self.wait.distribution(),
             from_intent: FromIntent {
-                ttft_ms: with_failures(&self.ttft_from_intent, self.failed),
+                // Answers that are not streamed have no first token to be late with.
+                ttft_ms: (self.ttft.n() == self.e2e.n())
+                    .then(|| with_failures(&self.ttft_from_intent, self.failed))
+                    .flatten(),
                 e2e_ms: with_failures(&self.e2e_from_intent, self.failed),
             },
         }
+    }
+
+    /// Every histogram of these, with the figure's name and the unit of its values.
+    pub(super) fn histograms(&self) -> [(&'static str, HistogramUnit, &Histogram); 13] {
+        use HistogramUnit::{MilliTokensPerS, Us};
+        [
+            ("ttft_ms", Us, &self.ttft),
+            ("ttfa_ms", Us, &self.ttfa),
+            ("ttfe_ms", Us, &self.ttfe),
+            ("e2e_ms", Us, &self.e2e),
+            ("tpot_ms", Us, &self.tpot),
+            ("itl_ms", Us, &self.itl),
+            ("icl_ms", Us, &self.icl),
+            ("stall_ms", Us, &self.stall),
+            ("connect_ms", Us, &self.connect),
+            ("from_intent.ttft_ms", Us, &self.ttft_from_intent),
+            ("from_intent.e2e_ms", Us, &self.e2e_from_intent),
+            ("token_speed_per_s", MilliTokensPerS, &self.token_speed),
+            ("output_token_rate_per_s", MilliTokensPerS, &self.output_token_rate),
+        ]
     }
 
     /// Whether there were enough requests for high percentiles.

@@ -15,7 +15,7 @@ mod ranks;
 mod recorder;
 mod report;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod series;
 mod settle;
 mod sketch;
@@ -28,8 +28,8 @@ mod window;
 
 pub use counted::Counted;
 pub use error_window::ErrorWindow;
-pub use histogram::Lag;
+pub use histogram::{Histogram, Lag, UnreadableHistogram};
 pub use overload::{Counts, Overload};
 pub use recorder::{Instrument, Pacing, Plan, Recorder};
-pub use settle::settle;
+pub use settle::{Settled, settle};
 pub use target_side::TargetSide;

@@ -2,7 +2,7 @@
 
 use shared::{
     BenchmarkSpec, Load, Report, SecondRow, Slo, Timestamp,
-    report::{Environment, StampSource, Stopped},
+    report::{Environment, HistogramUnit, Histograms, StampSource, Stopped},
 };
 
 use super::{
@@ -177,6 +177,11 @@ impl Recorder {
         Self { goodput: slo.map(Goodput::new), ..self }
     }
 
+    /// Whether `sample` enters the latencies: it lies in no margin that is left out.
+    pub fn counts(&self, sample: &Sample) -> bool {
+        self.counted.holds(sample)
+    }
+
     /// Takes a request that is over.
     pub fn record(&mut self, settled: &Settled) {
         let sample = &settled.sample;
@@ -230,6 +235,18 @@ impl Recorder {
         now_us: Micros,
     ) -> Report {
         report::assemble(self, instrument, environment, started_at, now_us)
+    }
+
+    /// The histograms behind the figures so far, empty ones left out.
+    pub fn histograms(&self, instrument: &Instrument) -> Histograms {
+        let of_the_instrument = [
+            ("schedule_lag_ms", HistogramUnit::Us, &self.schedule_lag),
+            ("stamp_lag_ms", HistogramUnit::Us, &instrument.stamp_lag),
+            ("loop_lag_ms", HistogramUnit::Us, &instrument.loop_lag),
+        ];
+        let all = self.latencies.histograms().into_iter().chain(of_the_instrument);
+        all.filter_map(|(name, unit, histogram)| Some((name.to_owned(), histogram.stored(unit)?)))
+            .collect()
     }
 
     /// What happened in each second so far. Tokens of requests still open are not in it yet.

@@ -100,6 +100,7 @@ pub(super) fn assemble(
         aliases: recorder.aliases.figures(),
         stopped: recorder.stopped.clone(),
         target_metrics: None,
+        recorded: None,
     }
 }
 

@@ -18,13 +18,15 @@ pub(super) const fn ms(ms: u64) -> Micros {
 }
 
 /// A completed request sent at `sent_ms` whose token events came at `events_ms`.
-pub(super) fn sample(sent_ms: u64, events_ms: &[u64]) -> Sample {
+pub(crate) fn sample(sent_ms: u64, events_ms: &[u64]) -> Sample {
     let events: Vec<TokenEvent> = events_ms
         .iter()
         .map(|at_ms| TokenEvent { at_us: ms(*at_ms), tokens: None, text_end: 0 })
         .collect();
     let last = events.last().map_or(ms(sent_ms), |event| event.at_us);
     Sample {
+        user: 0,
+        nth: 0,
         intended_us: ms(sent_ms),
         picked_up_us: ms(sent_ms),
         sent_us: Some(ms(sent_ms)),
@@ -33,11 +35,12 @@ pub(super) fn sample(sent_ms: u64, events_ms: &[u64]) -> Sample {
         first_event_us: events.first().map(|event| event.at_us),
         first_answer_us: events.first().map(|event| event.at_us),
         end_us: last,
+        whole_us: None,
         token_reads: u32::try_from(events.len()).unwrap(),
         events,
         bare_choices_us: Vec::new(),
         text: String::new(),
-        prompt: String::new(),
+        ask: None,
         usage: None,
         saw_reasoning: false,
         finish_reason: Some("stop".to_owned()),
@@ -68,6 +71,14 @@ impl Sample {
         self.counted(7, sum)
     }
 
+    /// The same, not streamed: its one event is the whole answer.
+    pub(crate) fn whole(mut self) -> Self {
+        self.whole_us = self.events.last().map(|event| event.at_us);
+        self.first_event_us = None;
+        self.first_answer_us = None;
+        self
+    }
+
     pub(super) fn due_at(mut self, intended_ms: u64) -> Self {
         self.intended_us = ms(intended_ms);
         self
@@ -88,7 +99,7 @@ impl Sample {
         self
     }
 
-    pub(super) fn settled(self) -> Settled {
+    pub(crate) fn settled(self) -> Settled {
         settle(self, None)
     }
 }

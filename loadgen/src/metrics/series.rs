@@ -58,8 +58,8 @@ impl Series {
         let ended = self.at(sample.end_us);
         ended.completed += 1;
         ended.input_tokens += settled.input_tokens.unwrap_or_default();
-        if let (Some(sent), Some(first)) = (sample.sent_us, sample.events.first()) {
-            self.at(first.at_us).ttft.record_us(first.at_us.saturating_sub(sent), 1);
+        if let (Some(sent), Some(first_us)) = (sample.sent_us, sample.first_token_us()) {
+            self.at(first_us).ttft.record_us(first_us.saturating_sub(sent), 1);
         }
         for gap in settled.token_gaps() {
             let tokens = u64::from(gap.tokens);

@@ -12,7 +12,7 @@ use crate::{
 /// One request with its tokens counted. Its texts are gone.
 #[derive(Debug)]
 pub struct Settled {
-    /// What was measured; `text` and `prompt` are empty.
+    /// What was measured; `text` is empty, `ask` none.
     pub sample: Sample,
     /// Output tokens, hidden reasoning and end token included where the server counts them.
     pub output_tokens: u64,
@@ -90,7 +90,7 @@ pub struct Gap {
 /// A count of 0 beside token events, or of 0 prompt tokens, is a server that does not count.
 pub fn settle(mut sample: Sample, tokenizer: Option<&Tokenizer>) -> Settled {
     let text = std::mem::take(&mut sample.text);
-    let prompt = std::mem::take(&mut sample.prompt);
+    let ask = sample.ask.take();
     let events = sample.events.len();
 
     let token_ends = tokenizer
@@ -109,11 +109,11 @@ pub fn settle(mut sample: Sample, tokenizer: Option<&Tokenizer>) -> Settled {
         Some(reasoning) if !sample.saw_reasoning => reasoning.min(output_tokens),
         _ => 0,
     };
-    let input_tokens = sample
-        .usage
-        .map(|usage| usage.prompt_tokens)
-        .filter(|tokens| *tokens > 0)
-        .or_else(|| tokenizer.filter(|_| !prompt.is_empty())?.count(&prompt));
+    let input_tokens =
+        sample.usage.map(|usage| usage.prompt_tokens).filter(|tokens| *tokens > 0).or_else(|| {
+            let (tokenizer, ask) = tokenizer.zip(ask.as_ref())?;
+            ask.texts().map(|text| tokenizer.count(text)).sum()
+        });
 
     let streamed = output_tokens - hidden_tokens;
     let per_event = by_chunk_usage(&sample, usage.is_some())

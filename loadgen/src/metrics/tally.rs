@@ -39,7 +39,10 @@ impl Tally {
         match &sample.outcome {
             Outcome::Completed => {
                 self.completed += 1;
-                *self.finished(sample.finish_reason.as_deref()) += 1;
+                // An answer without tokens has no reason to end.
+                if sample.asked_tokens > 0 {
+                    *self.finished(sample.finish_reason.as_deref()) += 1;
+                }
             }
             Outcome::Failed(failure) => {
                 self.failed += 1;

@@ -3,24 +3,35 @@
 //! Loading may read files and the Hugging Face hub; afterwards a prompt is a pure function of seed,
 //! user and number. Nothing here knows when a prompt is sent, or to whom.
 
+mod ask;
+mod chance;
 mod columns;
 mod data_dir;
 mod embedded;
 mod hub;
 mod json_rows;
 mod jsonl;
+mod lengths;
+mod synthetic;
 mod tokenizer;
+mod words;
 
 use std::path::Path;
 
-use shared::{PromptSource, Reason, ReasonCode};
+use shared::{BenchmarkSpec, Endpoint, PromptSource, Reason, ReasonCode};
+use target::request::Length;
 
+pub(crate) use ask::Ask;
+use chance::{mixed, tag};
 pub use data_dir::FileError;
 pub use hub::{Hub, HubError, InvalidHub};
 pub use jsonl::LineError;
+pub(crate) use synthetic::Wanted;
+use synthetic::{Made, MadeUp};
 #[cfg(test)]
 pub(crate) use tokenizer::tests as tokenizer_tests;
 pub use tokenizer::{Tokenizer, TokenizerError};
+pub use words::NoWords;
 
 /// Longest prompt sent, in bytes.
 pub const LONGEST_PROMPT: usize = 1024 * 1024;
@@ -28,21 +39,42 @@ pub const LONGEST_PROMPT: usize = 1024 * 1024;
 /// Prompts kept of a source; a longer one is cut.
 const MOST_PROMPTS: usize = 200_000;
 
-/// A list of prompts, at least one.
+/// What requests say: a pure function of seed, user and number.
 #[derive(Clone, Debug)]
 pub struct Prompts {
-    texts: Vec<Box<str>>,
+    source: Source,
+    seed: u64,
+    /// How long answers may be where the source does not tell.
+    length: Length,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    /// A list of texts, at least one.
+    Listed(Vec<Box<str>>),
+    /// Texts made up to be of a wanted length.
+    MadeUp(Box<MadeUp>),
 }
 
 impl Prompts {
-    /// Loads what `source` names: files lie below `data_dir`, datasets come through `hub`.
+    /// Loads what `spec` names: files lie below `data_dir`, datasets come through `hub`;
+    /// `tokenizer` counts what is made up.
     pub async fn load(
-        source: &PromptSource,
+        spec: &BenchmarkSpec,
+        tokenizer: Option<&Tokenizer>,
         data_dir: &Path,
         hub: &Hub,
     ) -> Result<Self, PromptError> {
-        let texts = match source {
-            PromptSource::Embedded => return Ok(Self::embedded()),
+        let texts = match &spec.dataset {
+            PromptSource::Embedded => embedded::prompts().map(str::to_owned).collect(),
+            PromptSource::Synthetic => {
+                let (Some(synthetic), Some(tokenizer)) = (spec.synthetic.clone(), tokenizer) else {
+                    return Err(PromptError::NoLengths);
+                };
+                let (tokenizer, seed) = (tokenizer.clone(), spec.seed.get());
+                let made_up = apart(move || MadeUp::drawn(&synthetic, &tokenizer, seed)).await??;
+                return Ok(Self::from(Source::MadeUp(Box::new(made_up)), spec));
+            }
             PromptSource::Jsonl(path) => {
                 let bytes = data_dir::read(data_dir, path, jsonl::LARGEST_FILE).await?;
                 let name = path.clone();
@@ -57,50 +89,74 @@ impl Prompts {
                 apart(move || columns::prompts(&id, &file)).await??
             }
         };
-        Self::of(texts).ok_or_else(|| PromptError::Empty(source.to_string()))
+        let listed = listed(texts).ok_or_else(|| PromptError::Empty(spec.dataset.to_string()))?;
+        Ok(Self::from(listed, spec))
     }
 
-    /// The set compiled into the program.
-    pub fn embedded() -> Self {
-        Self { texts: embedded::prompts().map(Into::into).collect() }
+    /// One prompt for each of a list of requests: request `nth` has the `nth`.
+    ///
+    /// - `tokenizer` counts them, `length` is that of answers where the list does not tell.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what replays a trace asks for it"))]
+    pub(crate) async fn of_lengths(
+        wanted: Vec<Wanted>,
+        tokenizer: &Tokenizer,
+        seed: u64,
+        length: Length,
+    ) -> Result<Self, PromptError> {
+        let tokenizer = tokenizer.clone();
+        let made_up = apart(move || MadeUp::listed(wanted, &tokenizer, seed)).await??;
+        Ok(Self { source: Source::MadeUp(Box::new(made_up)), seed, length })
     }
 
-    fn of(texts: Vec<String>) -> Option<Self> {
-        let texts: Vec<Box<str>> = texts.into_iter().take(MOST_PROMPTS).map(Into::into).collect();
-        (!texts.is_empty()).then_some(Self { texts })
+    fn from(source: Source, spec: &BenchmarkSpec) -> Self {
+        let length = match spec.call.endpoint {
+            Endpoint::Embeddings => Length { max_tokens: 0, min_tokens: 0 },
+            _ => Length::from(&spec.output),
+        };
+        Self { source, seed: spec.seed.get(), length }
+    }
+
+    /// The embedded prompts.
+    #[cfg(test)]
+    pub(crate) fn embedded(seed: u64) -> Self {
+        let texts = embedded::prompts().map(str::to_owned).collect();
+        let length = Length { max_tokens: 8, min_tokens: 1 };
+        Self { source: listed(texts).expect("some"), seed, length }
     }
 
     #[cfg(test)]
     fn count(&self) -> usize {
-        self.texts.len()
+        match &self.source {
+            Source::Listed(texts) => texts.len(),
+            Source::MadeUp(_) => 0,
+        }
     }
 
-    /// The prompt of user `user`'s request `nth` (from 0): one of the list, behind a tag that no
-    /// other request of the run has.
+    /// What user `user`'s request `nth` (from 0) says. The same arguments give the same.
     ///
-    /// The tag stands in front, so that a prefix cache cannot answer for the model; it derives from
-    /// the seed, so that two runs differ too. The same arguments give the same text.
+    /// A prompt of a list stands behind a tag that no other request of the run has, so that a prefix
+    /// cache cannot answer for the model; the tag derives from the seed, so that two runs differ too.
     #[expect(clippy::cast_possible_truncation, reason = "the remainder is below a length")]
-    pub fn prompt(&self, seed: u64, user: u32, nth: u64) -> String {
-        let tag = tag(seed, user, nth);
-        let chosen = (mixed(tag) % self.texts.len() as u64) as usize;
-        format!("[{tag:016x}] {}", self.texts[chosen])
+    pub(crate) fn ask(&self, user: u32, nth: u64) -> Ask {
+        match &self.source {
+            Source::Listed(texts) => {
+                let tag = tag(self.seed, user, nth);
+                let chosen = (mixed(tag) % texts.len() as u64) as usize;
+                Ask::text(format!("[{tag:016x}] {}", texts[chosen]), self.length)
+            }
+            Source::MadeUp(made_up) => {
+                let Made { text, output_tokens, .. } = made_up.make(self.seed, user, nth);
+                let max_tokens = output_tokens.unwrap_or(self.length.max_tokens);
+                Ask::text(text, Length { max_tokens, ..self.length })
+            }
+        }
     }
 }
 
-/// Distinct for distinct `(user, nth)` of one seed (as long as `nth` stays below 2^40): each step
-/// is a bijection.
-fn tag(seed: u64, user: u32, nth: u64) -> u64 {
-    mixed(mixed(seed) ^ ((u64::from(user) << 40) | (nth & ((1 << 40) - 1))))
-}
-
-/// A bijection that spreads every bit over all. Source: splitmix64's finalizer (Steele, Lea and
-/// Flood, 2014; constants by Stafford, variant 13).
-fn mixed(mut bits: u64) -> u64 {
-    bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
+/// A list of prompts; none: there is none in it.
+fn listed(texts: Vec<String>) -> Option<Source> {
+    let texts: Vec<Box<str>> = texts.into_iter().take(MOST_PROMPTS).map(Into::into).collect();
+    (!texts.is_empty()).then_some(Source::Listed(texts))
 }
 
 /// Runs `work` where it may take seconds.
@@ -152,6 +208,22 @@ pub enum PromptError {
     /// Not one prompt.
     #[error("dataset {0} holds no prompt")]
     Empty(String),
+    /// Made-up prompts without what they are made of: a spec that no request gives.
+    #[error("prompt_tokens: dataset synthetic needs lengths and a tokenizer")]
+    NoLengths,
+    /// The tokenizer cannot count by words.
+    #[error(transparent)]
+    Words(#[from] NoWords),
+    /// A made-up prompt of another length than the one wanted.
+    #[error(
+        "prompt_tokens: a prompt made to be of {wanted} tokens has {found} by the tokenizer, so no length would be exact"
+    )]
+    Inexact {
+        /// Tokens wanted.
+        wanted: u32,
+        /// Tokens counted.
+        found: u64,
+    },
     /// The reader panicked: our fault.
     #[error("dataset: the reader crashed; see the log")]
     Crashed,
@@ -160,7 +232,11 @@ pub enum PromptError {
 impl PromptError {
     /// What the benchmark's owner reads.
     pub fn reason(&self) -> Reason {
-        Reason::new(ReasonCode::Dataset, self.to_string())
+        let code = match self {
+            Self::Words(_) => ReasonCode::Tokenizer,
+            _ => ReasonCode::Dataset,
+        };
+        Reason::new(code, self.to_string())
     }
 }
 

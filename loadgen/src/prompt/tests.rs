@@ -1,37 +1,67 @@
 use std::collections::HashSet;
 
-use super::{hub::tests::unreachable_hub, *};
+use shared::{
+    Seed,
+    request::{Defaults, Fields, NewBenchmark},
+};
 
-async fn load(source: &str, data_dir: &Path) -> Result<Prompts, PromptError> {
-    let source = PromptSource::try_from(source.to_owned()).unwrap();
-    Prompts::load(&source, data_dir, &unreachable_hub(data_dir)).await
+use super::{
+    hub::tests::unreachable_hub,
+    tokenizer_tests::{bytes, pieces},
+    *,
+};
+
+fn spec(source: &str, seed: u64) -> BenchmarkSpec {
+    spec_of(serde_json::json!({"dataset": source}), seed)
 }
 
-#[test]
-fn the_same_seed_user_and_number_give_the_same_prompt() {
-    let prompts = Prompts::embedded();
-    assert_eq!(prompts.prompt(7, 3, 5), Prompts::embedded().prompt(7, 3, 5));
-    assert_ne!(prompts.prompt(7, 3, 5), prompts.prompt(8, 3, 5));
+fn spec_of(mut fields: serde_json::Value, seed: u64) -> BenchmarkSpec {
+    fields["url"] = "http://llm.example".into();
+    let fields: Fields = serde_json::from_value(fields).unwrap();
+    let seed = Seed::try_from(seed).unwrap();
+    NewBenchmark::parse(&fields, &Defaults::default(), seed).unwrap().spec
+}
+
+async fn load(source: &str, data_dir: &Path) -> Result<Prompts, PromptError> {
+    Prompts::load(&spec(source, 7), None, data_dir, &unreachable_hub(data_dir)).await
+}
+
+async fn embedded(seed: u64) -> Prompts {
+    let nowhere = Path::new("/nowhere/at/all");
+    Prompts::load(&spec("", seed), None, nowhere, &unreachable_hub(nowhere)).await.unwrap()
+}
+
+fn of(texts: Vec<String>, seed: u64) -> Prompts {
+    Prompts::from(listed(texts).unwrap(), &spec("", seed))
+}
+
+fn text(ask: &Ask) -> &str {
+    ask.texts().next().unwrap()
+}
+
+#[tokio::test]
+async fn the_same_seed_user_and_number_give_the_same_prompt() {
+    assert_eq!(embedded(7).await.ask(3, 5), embedded(7).await.ask(3, 5));
+    assert_ne!(embedded(7).await.ask(3, 5), embedded(8).await.ask(3, 5));
 }
 
 #[test]
 fn no_two_requests_of_a_run_share_their_beginning() {
-    let prompts = Prompts::of(vec!["the only one".to_owned()]).unwrap();
     let mut beginnings = HashSet::new();
+    let prompts = of(vec!["the only one".to_owned()], 1);
     for (user, nth) in (0..100).flat_map(|user| (0..100).map(move |nth| (user, nth))) {
-        let prompt = prompts.prompt(1, user, nth);
-        assert!(prompt.ends_with("] the only one"), "{prompt}");
-        assert!(beginnings.insert(prompt[..12].to_owned()), "{prompt}");
+        let ask = prompts.ask(user, nth);
+        assert!(text(&ask).ends_with("] the only one"), "{ask:?}");
+        assert!(beginnings.insert(text(&ask)[..12].to_owned()), "{ask:?}");
     }
-    let other_run = (0..100).map(|nth| prompts.prompt(2, 0, nth)[..12].to_owned());
-    assert!(other_run.into_iter().all(|beginning| !beginnings.contains(&beginning)));
+    let other = of(vec!["the only one".to_owned()], 2);
+    assert!((0..100).all(|nth| !beginnings.contains(&text(&other.ask(0, nth))[..12])));
 }
 
 #[test]
 fn every_prompt_of_the_list_has_its_turn() {
-    let list: Vec<String> = (0..50).map(|i| format!("p{i}")).collect();
-    let prompts = Prompts::of(list).unwrap();
-    let told = |nth| prompts.prompt(1, 0, nth).split_once(' ').unwrap().1.to_owned();
+    let prompts = of((0..50).map(|i| format!("p{i}")).collect(), 1);
+    let told = |nth| text(&prompts.ask(0, nth)).split_once(' ').unwrap().1.to_owned();
     assert_eq!((0..2_000).map(told).collect::<HashSet<_>>().len(), 50);
 }
 
@@ -65,4 +95,101 @@ async fn a_dataset_of_an_unreachable_hub_is_a_clear_failure() {
     let reason = load("mteb/banking77", dir.path()).await.unwrap_err().reason();
     assert_eq!(reason.code, ReasonCode::Dataset);
     assert!(reason.detail.starts_with("dataset: cannot reach http://127.0.0.1:"), "{reason:?}");
+}
+
+async fn made_up(fields: serde_json::Value, seed: u64) -> Prompts {
+    let mut fields = fields;
+    fields["tokenizer"] = "t.json".into();
+    let nowhere = Path::new("/nowhere/at/all");
+    let spec = spec_of(fields, seed);
+    let hub = unreachable_hub(nowhere);
+    Prompts::load(&spec, Some(&pieces(&[])), nowhere, &hub).await.unwrap()
+}
+
+#[tokio::test]
+async fn made_up_prompts_are_exactly_as_long_as_drawn_and_differ_from_their_first_words_on() {
+    let tokenizer = pieces(&[]);
+    let mix = serde_json::json!({"mix": "70% uniform(20,40)/9, 30% 600"});
+    let prompts = made_up(mix.clone(), 7).await;
+    let mut beginnings = HashSet::new();
+    let (mut short, mut long) = (0, 0);
+    for (user, nth) in (0..20).flat_map(|user| (0..20).map(move |nth| (user, nth))) {
+        let ask = prompts.ask(user, nth);
+        match (tokenizer.count(text(&ask)).unwrap(), ask.length.max_tokens) {
+            (20..=40, 9) => short += 1,
+            (600, 128) => long += 1,
+            other => panic!("{other:?}"),
+        }
+        let beginning: Vec<&str> = text(&ask).split(' ').take(8).collect();
+        assert!(beginnings.insert(beginning.join(" ")), "{ask:?}");
+    }
+    assert!((60..180).contains(&long) && short + long == 400, "{short} {long}");
+    assert_eq!(made_up(mix.clone(), 7).await.ask(3, 4), prompts.ask(3, 4));
+    assert_ne!(made_up(mix, 8).await.ask(3, 4), prompts.ask(3, 4));
+}
+
+#[tokio::test]
+async fn prefixes_are_shared_by_as_many_as_there_are_and_part_of_the_length() {
+    let tokenizer = pieces(&[]);
+    let fields = serde_json::json!({"prompt_tokens": "uniform(33,50)", "prefix_tokens": 32, "prefix_count": 3});
+    let prompts = made_up(fields, 7).await;
+    let (mut prefixes, mut whole) = (HashSet::new(), HashSet::new());
+    for nth in 0..200 {
+        let ask = prompts.ask(0, nth);
+        assert!((33..=50).contains(&tokenizer.count(text(&ask)).unwrap()));
+        let prefix: Vec<&str> = text(&ask).split(' ').take(32).collect();
+        assert_eq!(tokenizer.count(&prefix.join(" ")), Some(32));
+        prefixes.insert(prefix.join(" "));
+        whole.insert(text(&ask).to_owned());
+    }
+    assert_eq!(prefixes.len(), 3);
+    assert!(whole.len() > 180, "what follows a prefix is a prompt's own: {}", whole.len());
+}
+
+#[tokio::test]
+async fn requests_of_a_trace_share_the_blocks_whose_numbers_are_equal() {
+    let tokenizer = pieces(&[]);
+    let wanted = |input_tokens, output_tokens, blocks: &[u64]| Wanted {
+        input_tokens,
+        output_tokens,
+        blocks: blocks.into(),
+    };
+    let trace = vec![
+        wanted(1_200, Some(40), &[7, 8, 9]),
+        wanted(1_100, None, &[7, 8, 10]),
+        wanted(700, Some(1), &[7]),
+        wanted(700, Some(1), &[7]),
+        wanted(30, None, &[]),
+    ];
+    let length = Length { max_tokens: 128, min_tokens: 0 };
+    let lengths: Vec<_> = trace.iter().map(|wanted| wanted.input_tokens).collect();
+    let prompts = Prompts::of_lengths(trace, &tokenizer, 7, length).await.unwrap();
+    let asks: Vec<Ask> = (0..5).map(|nth| prompts.ask(0, nth)).collect();
+    let counted: Vec<_> = asks
+        .iter()
+        .map(|ask| u32::try_from(tokenizer.count(text(ask)).unwrap()).unwrap())
+        .collect();
+    assert_eq!(counted, lengths);
+    assert_eq!(
+        asks.iter().map(|ask| ask.length.max_tokens).collect::<Vec<_>>(),
+        [40, 128, 1, 1, 128]
+    );
+    let shared = |one: usize, other: usize| {
+        let words = text(&asks[one]).split(' ').zip(text(&asks[other]).split(' '));
+        words.take_while(|(a, b)| a == b).count()
+    };
+    assert!((1_024..1_030).contains(&shared(0, 1)), "{}", shared(0, 1));
+    assert!((512..518).contains(&shared(0, 2)), "{}", shared(0, 2));
+    assert!((512..518).contains(&shared(2, 3)), "what blocks leave is a request's own");
+}
+
+#[tokio::test]
+async fn a_tokenizer_that_cannot_count_by_words_ends_the_run_by_its_field() {
+    let fields = serde_json::json!({"prompt_tokens": 9, "tokenizer": "t.json"});
+    let nowhere = Path::new("/nowhere/at/all");
+    let hub = unreachable_hub(nowhere);
+    let refused = Prompts::load(&spec_of(fields, 1), Some(&bytes()), nowhere, &hub).await;
+    let reason = refused.unwrap_err().reason();
+    assert_eq!(reason.code, ReasonCode::Tokenizer);
+    assert!(reason.detail.starts_with("tokenizer: it has 0 of the words "), "{}", reason.detail);
 }

@@ -2,8 +2,11 @@
 
 mod bad_targets;
 mod connections;
+mod endpoints;
 mod ends;
 mod open_loops;
+mod prompts;
+mod recorded;
 mod simulated;
 mod stamps;
 mod target_metrics;

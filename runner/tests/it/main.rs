@@ -3,5 +3,6 @@
 
 mod crashes;
 mod queue;
+mod recorded;
 mod targets;
 mod yard;

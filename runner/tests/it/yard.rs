@@ -1,6 +1,9 @@
 //! A database, the runners on it and the servers they drive.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use shared::{
@@ -8,7 +11,8 @@ use shared::{
     request::{Defaults, Fields, NewBenchmark},
 };
 use simulator::{Settings, Stats};
-use store::{Lease, Store, Vault};
+use store::{Artifacts, Lease, Store, Vault};
+use tempfile::TempDir;
 use testkit::{
     TestDatabase,
     process::{Process, Program},
@@ -26,6 +30,7 @@ pub(crate) struct Yard {
     pub(crate) store: Store,
     master_key: String,
     database: TestDatabase,
+    artifacts: TempDir,
 }
 
 impl Yard {
@@ -37,9 +42,17 @@ impl Yard {
             let vault = Vault::from_base64(&master_key).expect("a key of our own making");
             let store = Store::open(database.url(), vault, LEASE).await.expect("a database");
             store.migrate().await.expect("tables");
-            yards.push(Self { store, master_key, database });
+            let artifacts = tempfile::tempdir().expect("a folder");
+            let folder = Artifacts::in_folder(artifacts.path()).expect("an artifact store");
+            let store = store.with_artifacts(folder);
+            yards.push(Self { store, master_key, database, artifacts });
         }
         yards
+    }
+
+    /// Where the files of benchmarks are.
+    pub(crate) fn artifacts(&self) -> &Path {
+        self.artifacts.path()
     }
 
     /// A runner that may reach this machine.
@@ -51,6 +64,7 @@ impl Yard {
     pub(crate) async fn runner_with(&self, settings: &[(&str, &str)]) -> Process {
         let mut program = Program::new("runner")
             .env("DATABASE_URL", self.database.url())
+            .env("ARTIFACTS_URL", self.artifacts().display().to_string())
             .env("MASTER_KEY", &self.master_key)
             .env("EGRESS_ALLOW", "loopback")
             .env("LEASE_TTL_S", LEASE.ttl.as_secs().to_string())
@@ -67,6 +81,7 @@ impl Yard {
     pub(crate) async fn api(&self) -> (Process, String) {
         let mut process = Program::new("api")
             .env("DATABASE_URL", self.database.url())
+            .env("ARTIFACTS_URL", self.artifacts().display().to_string())
             .env("HOST", "127.0.0.1")
             .env("PORT", "0")
             .env("EGRESS_ALLOW", "loopback")
@@ -131,6 +146,13 @@ pub(crate) async fn simulate(settings: Settings) -> String {
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(simulator::serve(settings, listener, CancellationToken::new()));
     url
+}
+
+/// How many files there are in `folder` and below.
+pub(crate) fn files_below(folder: &Path) -> usize {
+    let entries =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    entries.map(|e| if e.path().is_dir() { files_below(&e.path()) } else { 1 }).sum()
 }
 
 /// A quick one.

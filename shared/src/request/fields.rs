@@ -2,9 +2,9 @@
 
 use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
 use crate::{
-    DurationS, GraceS, MarginS, MaxConcurrency, MaxErrorRate, MaxRequests, MaxTokens, MinTokens,
-    ModelName, RequestRate, RequestsPerUser, Seed, SloMs, SpawnRate, TargetUrl, Temperature,
-    ThinkTimeS, TimeoutS, TopP, Users, Variation,
+    DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency, MaxErrorRate, MaxRequests,
+    MaxTokens, MinTokens, ModelName, PrefixCount, PrefixTokens, RequestRate, RequestsPerUser, Seed,
+    SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS, TimeoutS, TopP, Users, Variation,
 };
 
 /// A field of a request for a benchmark.
@@ -44,6 +44,11 @@ pub enum Kind {
     },
     /// `true` or `false`.
     Flag,
+    /// A JSON object, or the text of one.
+    Object {
+        /// Most bytes of its JSON.
+        max_bytes: usize,
+    },
 }
 
 const fn field(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Field {
@@ -90,6 +95,30 @@ pub const FIELDS: &[Field] = &[
         "Seconds in which requests are sent, counted from the first user's start.",
     ),
     field(
+        "endpoint",
+        Kind::Text { max_chars: 16 },
+        "chat",
+        "Which endpoint is asked: `chat` (/v1/chat/completions), `completions`, `responses` or `embeddings`.",
+    ),
+    field(
+        "stream",
+        Kind::Flag,
+        "true; false for embeddings",
+        "Whether answers are streamed. One that is not has no token times: E2E is to its last byte.",
+    ),
+    field(
+        "extra_body",
+        Kind::Object { max_bytes: ExtraBody::MAX_BYTES },
+        "none",
+        "Members merged into every request's body, last: over what else stands there; null leaves a member out.",
+    ),
+    field(
+        "extra_headers",
+        Kind::Object { max_bytes: ExtraHeaders::MAX_BYTES },
+        "none",
+        "Headers of every request to the target, names and texts. Shown with the benchmark: no place for secrets.",
+    ),
+    field(
         "model",
         Kind::Text { max_chars: ModelName::MAX_CHARS },
         "LOCUST_MODEL, else the first that the target lists",
@@ -105,7 +134,37 @@ pub const FIELDS: &[Field] = &[
         "dataset",
         Kind::Text { max_chars: 256 },
         "LOCUST_DATASET, else embedded",
-        "`embedded`, a .jsonl file below DATA_DIR, or the id of a Hugging Face dataset.",
+        "`embedded`, `synthetic`, a .jsonl file below DATA_DIR, or the id of a Hugging Face dataset.",
+    ),
+    field(
+        "prompt_tokens",
+        Kind::Text { max_chars: 64 },
+        "none; it or mix is required for synthetic",
+        "Tokens of a synthetic prompt by the tokenizer, without the chat template: a number, uniform(low,high), normal(mean,deviation) or lognormal(mean,deviation), the last two also with bounds as in normal(512,128,64..2048).",
+    ),
+    field(
+        "output_tokens",
+        Kind::Text { max_chars: 64 },
+        "max_tokens",
+        "Most tokens of a synthetic prompt's answer, written as prompt_tokens is; with ignore_eos exactly so many.",
+    ),
+    field(
+        "mix",
+        Kind::Text { max_chars: 1_024 },
+        "none",
+        "In place of prompt_tokens and output_tokens, up to 20 parts of the requests, each with its share and both lengths: `70% 300/200, 30% 6000/400`.",
+    ),
+    field(
+        "prefix_tokens",
+        Kind::Integer { min: PrefixTokens::MIN as u64, max: PrefixTokens::MAX as u64 },
+        "none: no two synthetic prompts begin alike",
+        "Tokens that synthetic prompts begin with in common; part of prompt_tokens.",
+    ),
+    field(
+        "prefix_count",
+        Kind::Integer { min: PrefixCount::MIN as u64, max: PrefixCount::MAX as u64 },
+        "1",
+        "Different beginnings of prefix_tokens; each prompt has one of them, drawn evenly.",
     ),
     field("notes", Kind::Text { max_chars: MAX_NOTES_CHARS }, "none", "Anything to remember."),
     field("favorite", Kind::Flag, "false", "A mark to find it by."),
@@ -266,6 +325,12 @@ pub const FIELDS: &[Field] = &[
         Kind::Text { max_chars: 8 },
         "none; required for staged",
         "What the targets of stages are: `users` (each waits for its answer) or `rate` (requests a second).",
+    ),
+    field(
+        "record_tokens",
+        Kind::Flag,
+        "false",
+        "Keep with each request when each of its token events came; the rest of it is kept always.",
     ),
     field(
         "max_error_rate",

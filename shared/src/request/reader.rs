@@ -1,13 +1,14 @@
 //! Reads fields one by one, from text or from JSON alike, and collects what is wrong with them.
 
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{FIELDS, Fields, MAX_API_KEY_CHARS};
 use crate::{
     DurationS, FieldError, GraceS, MarginS, MaxConcurrency, MaxErrorRate, MaxRequests, MaxTokens,
-    MinTokens, OutOfRange, RequestRate, RequestsPerUser, Seed, SloMs, SpawnRate, Temperature,
-    ThinkTimeS, TimeoutS, TopP, Users, Variation,
+    MinTokens, OutOfRange, PrefixCount, PrefixTokens, RequestRate, RequestsPerUser, Seed, SloMs,
+    SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP, Users, Variation,
 };
 
 /// Reads fields one by one and collects what is wrong with them.
@@ -33,6 +34,27 @@ impl Reader<'_> {
                     .push(FieldError::new(&shown, format!("{shown} is no known field{hint}")));
             }
         }
+    }
+
+    /// A JSON object, or the text of one.
+    pub(super) fn object<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
+        let value = match self.given.get(name)? {
+            Value::Null => return None,
+            Value::String(text) if text.trim().is_empty() => return None,
+            Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
+            other => other.clone(),
+        };
+        if !value.is_object() {
+            self.refuse(name, format!("{name} must be a JSON object"));
+            return None;
+        }
+        serde_json::from_value(value)
+            .map_err(|refused| {
+                let said = refused.to_string();
+                let ours = said.starts_with(name);
+                self.refuse(name, if ours { said } else { format!("{name}: {said}") });
+            })
+            .ok()
     }
 
     pub(super) fn refuse(&mut self, name: &str, detail: String) {
@@ -244,5 +266,7 @@ bounds!(
     Seed(u64),
     SloMs(f64),
     MarginS(u32),
+    PrefixTokens(u32),
+    PrefixCount(u32),
     MaxErrorRate(f64)
 );

@@ -141,3 +141,52 @@ async fn tokens_do_not_drift_however_many_streams_there_are() {
     assert_eq!((stats.tokens, stats.completed_tokens), (2_550, 2_550));
     assert_eq!(stats.completed_prompt_tokens, 150);
 }
+
+#[tokio::test]
+async fn responses_are_typed_events_with_usage_at_their_end() {
+    let simulated = Simulated::serve(fast()).await;
+    let mut asked =
+        json!({"model": "simulated", "input": "a b", "max_output_tokens": 3, "stream": true});
+    let answer = simulated.ask("POST", "/v1/responses", None, &asked).await;
+    let chunks = answer.chunks();
+    let types: Vec<_> = chunks.iter().map(|chunk| chunk["type"].as_str().unwrap()).collect();
+    let delta = "response.output_text.delta";
+    assert_eq!(
+        types,
+        [
+            "response.created",
+            "response.output_item.added",
+            "response.content_part.added",
+            delta,
+            delta,
+            delta,
+            "response.incomplete",
+        ]
+    );
+    let numbers: Vec<_> = chunks.iter().map(|chunk| chunk["sequence_number"].clone()).collect();
+    assert_eq!(json!(numbers), json!([0, 1, 2, 3, 4, 5, 6]));
+    let end = &chunks[6]["response"];
+    assert_eq!(end["incomplete_details"]["reason"], "max_output_tokens");
+    assert_eq!(
+        (&end["usage"]["input_tokens"], &end["usage"]["output_tokens"]),
+        (&json!(2), &json!(3))
+    );
+
+    asked["stream"] = json!(false);
+    let whole = simulated.ask("POST", "/v1/responses", None, &asked).await.json();
+    let text = whole["output"][0]["content"][0]["text"].as_str().unwrap();
+    assert_eq!(text.split(' ').count(), 3);
+    let asked = json!({"model": "simulated"});
+    assert_eq!(simulated.ask("POST", "/v1/responses", None, &asked).await.status, 400);
+}
+
+#[tokio::test]
+async fn an_embedding_is_a_vector_and_counts_its_prompt() {
+    let simulated = Simulated::serve(fast()).await;
+    let asked = json!({"model": "simulated", "input": ["a b", "c"]});
+    let answer = simulated.ask("POST", "/v1/embeddings", None, &asked).await.json();
+    assert_eq!(answer["data"][0]["embedding"].as_array().unwrap().len(), 256);
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 3, "total_tokens": 3}));
+    let stats = simulated.stats().await;
+    assert_eq!((stats.completed, stats.completed_tokens, stats.completed_prompt_tokens), (1, 0, 3));
+}

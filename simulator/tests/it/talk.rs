@@ -134,7 +134,7 @@ impl Answer {
     pub(crate) fn events(&self) -> Vec<&str> {
         self.body
             .split_terminator("\n\n")
-            .map(|event| event.strip_prefix("data: ").unwrap())
+            .map(|event| event.rsplit("data: ").next().unwrap())
             .collect()
     }
 

@@ -46,8 +46,7 @@ async fn a_failure_keeps_its_reason_and_what_was_measured_before() {
         let measured = (&report(4), &[second(0)][..]);
         world.store.progress(&held, &Progress::default(), Some(measured)).await.unwrap();
         let reason = Reason::new(ReasonCode::AllRequestsFailed, "HTTP 500: \0boom");
-        let failed =
-            Ending { to: State::Failed, reason: Some(reason), report: None, series: Vec::new() };
+        let failed = Ending { reason: Some(reason), report: None, ..ending(State::Failed) };
         assert_eq!(world.store.finish(&held, failed).await.unwrap(), State::Failed);
         let read = world.get(held.id).await;
         let told = Reason::new(ReasonCode::AllRequestsFailed, "HTTP 500: \u{fffd}boom");

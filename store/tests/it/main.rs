@@ -5,6 +5,7 @@ mod claiming;
 mod creating;
 mod ending;
 mod listing;
+mod measured;
 mod migrating;
 mod secrets;
 mod states;

@@ -4,8 +4,8 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
 };
 use shared::report::{
-    Aliases, Concurrency, Environment, FinishReasons, Latency, Report, Requests, SecondRow,
-    StampSource, Throughput, Tokens, Validity, Verdict, Window,
+    Aliases, Concurrency, Environment, FinishReasons, Histograms, Latency, Report, Requests,
+    SecondRow, StampSource, Throughput, Tokens, Validity, Verdict, Window,
 };
 use shared::request::{Defaults, Fields, NewBenchmark};
 use shared::{Benchmark, BenchmarkId, RunnerId, Seed, State, Timestamp};
@@ -151,7 +151,14 @@ pub(crate) fn registration(id: &str) -> Registration {
 }
 
 pub(crate) fn ending(to: State) -> Ending {
-    Ending { to, reason: None, report: Some(report(10)), series: vec![second(0), second(1)] }
+    Ending {
+        to,
+        reason: None,
+        report: Some(report(10)),
+        series: vec![second(0), second(1)],
+        histograms: Histograms::new(),
+        requests: None,
+    }
 }
 
 pub(crate) fn second(t_s: u32) -> SecondRow {
@@ -215,5 +222,6 @@ pub(crate) fn report(completed: u64) -> Report {
         aliases: Aliases::default(),
         stopped: None,
         target_metrics: None,
+        recorded: None,
     }
 }

@@ -8,8 +8,8 @@ use memchr::memmem;
 
 use super::Delta;
 
-/// What stands before a text.
-const BEFORE: &[u8] = b"\"content\":\"";
+/// What stands before a text: a chat's, a completion's.
+const BEFORE: [&[u8]; 2] = [b"\"content\":\"", b"\"text\":\""];
 
 /// The bytes around the text of an event that is plain content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,13 @@ impl Template {
     /// where its text cannot be told from the rest with certainty.
     pub fn of(data: &[u8], delta: &Delta<'_>) -> Option<Self> {
         let plain = delta.answer && delta.usage.is_none() && delta.finish_reason.is_none();
-        let text_at = memmem::find(data, BEFORE).filter(|_| plain)? + BEFORE.len();
-        let once = memmem::find(&data[text_at..], BEFORE).is_none();
+        if !plain {
+            return None;
+        }
+        let found = |before| Some((memmem::find(data, before)?, before));
+        let (at, before) = BEFORE.into_iter().find_map(found)?;
+        let text_at = at + before.len();
+        let once = memmem::find(&data[text_at..], before).is_none();
         let text = delta.text.as_bytes();
         let behind_at = text_at + text.len();
         let is_it = once
@@ -78,6 +83,14 @@ mod tests {
         assert_eq!(template.text(event("").as_bytes()), None, "no token");
         assert_eq!(template.text(event("a\"b").as_bytes()), None, "escapes are JSON's");
         assert_eq!(template.text(event("x").replace("null", "\"stop\"").as_bytes()), None);
+    }
+
+    #[test]
+    fn a_text_completion_has_a_mould_too() {
+        let event =
+            |text| format!(r#"{{"choices":[{{"text":"{text}","index":0,"logprobs":null}}]}}"#);
+        let template = template(&event("Hello")).unwrap();
+        assert_eq!(template.text(event(" there").as_bytes()), Some(" there"));
     }
 
     #[test]

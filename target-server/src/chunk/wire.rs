@@ -109,24 +109,29 @@ impl Body<'_> {
 
     /// The words of the error that this is, if it is one.
     pub(super) fn error_words(&mut self) -> Option<String> {
-        match self.error.take() {
-            Some(Value::String(words)) if !words.is_empty() => return Some(words),
-            Some(Value::Object(error)) if !error.is_empty() => {
-                return Some(match error.get("message").and_then(Value::as_str) {
-                    Some(words) if !words.is_empty() => words.to_owned(),
-                    _ => Value::Object(error).to_string(),
-                });
-            }
-            Some(other @ (Value::Array(_) | Value::Number(_) | Value::Bool(true))) => {
-                return Some(other.to_string());
-            }
-            _ => (),
+        if let Some(words) = words_of(self.error.take()) {
+            return Some(words);
         }
         let is_error = self.object.as_ref().is_some_and(|object| object.0 == "error");
         is_error.then(|| match self.message.take().and_then(Text::filled) {
             Some(words) => words.into_owned(),
             None => "an error without a message".to_owned(),
         })
+    }
+}
+
+/// The words of an `error` member; none where it holds no error.
+pub(super) fn words_of(error: Option<Value>) -> Option<String> {
+    match error? {
+        Value::String(words) if !words.is_empty() => Some(words),
+        Value::Object(error) if !error.is_empty() => {
+            Some(match error.get("message").and_then(Value::as_str) {
+                Some(words) if !words.is_empty() => words.to_owned(),
+                _ => Value::Object(error).to_string(),
+            })
+        }
+        other @ (Value::Array(_) | Value::Number(_) | Value::Bool(true)) => Some(other.to_string()),
+        _ => None,
     }
 }
 
@@ -150,6 +155,11 @@ impl<'a> Content<'a> {
 pub(super) struct Text<'a>(Cow<'a, str>);
 
 impl<'a> Text<'a> {
+    /// Whether it is this word.
+    pub(super) fn is(&self, word: &str) -> bool {
+        self.0 == word
+    }
+
     /// The text, if there is any.
     pub(super) fn filled(self) -> Option<Cow<'a, str>> {
         (!self.0.is_empty()).then_some(self.0)
@@ -215,7 +225,7 @@ struct Part<'a> {
 }
 
 /// A count of tokens, also where a server writes `12.0`.
-struct Count(u64);
+pub(super) struct Count(pub(super) u64);
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,13 +1,14 @@
-//! The beginning of a streamed answer, read for whether it is one.
+//! An answer, or the beginning of a streamed one, read for whether it is one.
 
 use std::time::Duration;
 
 use reqwest::{Response, header};
+use shared::Endpoint;
 
 use super::ProbeFailure;
 use crate::{
     Control, TargetError,
-    chunk::{self, Delta, Message},
+    chunk::{self, Delta, Message, Reply},
     control::MAX_BODY_BYTES,
     excerpt::excerpt,
     sse::Decoder,
@@ -22,6 +23,7 @@ const NAME_BYTES: usize = 256;
 /// What a short answer showed.
 #[derive(Debug, Default)]
 pub(super) struct Taste {
+    endpoint: Endpoint,
     pub(super) server: Option<String>,
     pub(super) system_fingerprint: Option<String>,
     /// Events that were the dialect's.
@@ -37,11 +39,12 @@ pub(super) struct Taste {
 /// measured, and the measurement says so. One that sends something else cannot.
 pub(super) async fn taste(
     control: &Control,
+    endpoint: Endpoint,
     mut response: Response,
     limit: Duration,
 ) -> Result<Taste, ProbeFailure> {
-    let mut taste =
-        Taste { server: control.header(&response, &header::SERVER), ..Taste::default() };
+    let server = control.header(&response, &header::SERVER);
+    let mut taste = Taste { endpoint, server, ..Taste::default() };
     let mut decoder = Decoder::new(MAX_BODY_BYTES);
     let mut body = Vec::new();
     while !taste.done {
@@ -82,24 +85,58 @@ pub(super) async fn taste(
         }
     }
     if taste.events == 0 && !taste.done {
-        return Err(ProbeFailure::unusable(no_stream(control, &response, &body)));
+        return Err(ProbeFailure::unusable(no_stream(control, endpoint, &response, &body)));
     }
     Ok(taste)
 }
 
+/// Reads an answer that is not streamed.
+pub(super) async fn whole(
+    control: &Control,
+    endpoint: Endpoint,
+    response: Response,
+    limit: Duration,
+) -> Result<Taste, ProbeFailure> {
+    let server = control.header(&response, &header::SERVER);
+    let kind = control.header(&response, &header::CONTENT_TYPE).unwrap_or_default();
+    let body = control.body(response, limit).await?;
+    match chunk::whole(endpoint, &body) {
+        Ok(Reply::Answer(answer)) => Ok(Taste {
+            endpoint,
+            server,
+            system_fingerprint: answer
+                .system_fingerprint
+                .map(|name| excerpt(name.as_bytes(), NAME_BYTES)),
+            ..Taste::default()
+        }),
+        Ok(Reply::Error(words)) => {
+            Err(ProbeFailure::unusable(format!("the target answered with an error: {words}")))
+        }
+        Err(malformed) => Err(ProbeFailure::unusable(format!(
+            "the target's answer is not one of {} ({}): {malformed}",
+            endpoint.path(),
+            kind_of(&kind)
+        ))),
+    }
+}
+
 impl Taste {
     fn take(&mut self, data: &[u8]) -> Result<(), ProbeFailure> {
-        match chunk::read(data) {
+        match chunk::event(self.endpoint, data) {
             Ok(Message::Done) => self.done = true,
             Ok(Message::Error(words)) => {
                 return Err(ProbeFailure::unusable(format!(
                     "the target answered with an error inside the stream: {words}"
                 )));
             }
-            Ok(Message::Delta(delta)) => self.note(&delta),
+            Ok(Message::Delta(delta)) => {
+                self.done |= delta.done;
+                self.note(&delta);
+            }
             Err(malformed) => {
                 return Err(ProbeFailure::unusable(format!(
-                    "the target's stream is not one of chat completions: {malformed}"
+                    "the target's stream is not one of {}: {malformed}",
+                    self.endpoint.path()
                 )));
             }
         }
@@ -118,7 +155,7 @@ impl Taste {
     fn end(&mut self, decoder: &mut Decoder) -> Result<(), ProbeFailure> {
         let mut outcome = Ok(());
         decoder.finish(|data| {
-            if self.events == 0 || chunk::read(data).is_ok() {
+            if self.events == 0 || chunk::event(self.endpoint, data).is_ok() {
                 outcome = self.take(data);
             }
         });
@@ -127,20 +164,23 @@ impl Taste {
 }
 
 /// What came in place of a stream, in words.
-fn no_stream(control: &Control, response: &Response, body: &[u8]) -> String {
+fn no_stream(control: &Control, endpoint: Endpoint, response: &Response, body: &[u8]) -> String {
     let kind = control.header(response, &header::CONTENT_TYPE).unwrap_or_default();
     let words = control.excerpt_of(body);
     let is_html = kind.contains("html") || words.to_ascii_lowercase().starts_with("<!doctype html");
     if words.is_empty() {
         "the target answered the request with nothing (HTTP 200, no body)".to_owned()
     } else if is_html {
-        format!("the target answered with a web page, not with a chat completion: {words}")
-    } else if let Ok(chunk::Reply::Error(words)) = chunk::read_answer(body) {
+        format!("the target answered with a web page, not with an answer: {words}")
+    } else if let Ok(chunk::Reply::Error(words)) = chunk::whole(endpoint, body) {
         format!("the target answered with an error: {words}")
-    } else if let Ok(chunk::Reply::Answer(_)) = chunk::read_answer(body) {
-        "the target answers in one piece although a stream was asked for: no token times can be measured".to_owned()
+    } else if let Ok(chunk::Reply::Answer(_)) = chunk::whole(endpoint, body) {
+        "the target answers in one piece although a stream was asked for: no token times can be measured (stream=false measures whole answers)".to_owned()
     } else {
-        let kind = if kind.is_empty() { "no content-type".to_owned() } else { format!("`{kind}`") };
-        format!("the target's answer is not an event stream ({kind}): {words}")
+        format!("the target's answer is not an event stream ({}): {words}", kind_of(&kind))
     }
+}
+
+fn kind_of(content_type: &str) -> String {
+    if content_type.is_empty() { "no content-type".to_owned() } else { format!("`{content_type}`") }
 }

@@ -404,7 +404,7 @@ async fn what_is_no_stream_is_unusable() {
         ),
         (
             Script::stream(&["data: hello\n\n"]).end_chunks(),
-            &["not one of chat completions", "`hello`"],
+            &["not one of chat/completions", "`hello`"],
         ),
         (
             Script::stream(&["data: {\"type\":\"ping\"}\n\n"]).end_chunks(),

@@ -39,7 +39,9 @@ fn slow_to_read() -> SocketAddr {
 
 async fn client_of(address: SocketAddr) -> Client {
     let url = TargetUrl::try_from(format!("http://{address}")).unwrap();
-    Client::new(&url, None, local(), Duration::from_secs(5)).await.unwrap()
+    Client::new(&url, &shared::Call::default(), None, local(), Duration::from_secs(5))
+        .await
+        .unwrap()
 }
 
 fn assert_took_as_long_as_the_reader(sent_ns: Option<u64>, written_ns: Option<u64>) {
@@ -86,12 +88,18 @@ async fn a_name_is_looked_up_once_and_an_address_never() {
         Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
     });
     let allowed = TargetUrl::try_from("http://llm.test:8000".to_owned()).unwrap();
-    let client = Client::new(&allowed, None, slow, Duration::from_secs(5)).await.unwrap();
+    let client =
+        Client::new(&allowed, &shared::Call::default(), None, slow, Duration::from_secs(5))
+            .await
+            .unwrap();
     let took = client.looked_up_in().unwrap();
     assert!((60..200).contains(&took.as_millis()), "{took:?}");
     for literal in ["http://127.0.0.1:8000", "http://localhost:8000"] {
         let url = TargetUrl::try_from(literal.to_owned()).unwrap();
-        let client = Client::new(&url, None, local(), Duration::from_secs(5)).await.unwrap();
+        let client =
+            Client::new(&url, &shared::Call::default(), None, local(), Duration::from_secs(5))
+                .await
+                .unwrap();
         assert_eq!(client.looked_up_in(), None, "{literal}");
     }
 }

@@ -14,7 +14,7 @@ use target::{
 };
 
 use crate::{
-    exchange::{Attempt, CLOSING_TIME, Exchanger, STALE_WITHIN, may_be_event_stream},
+    exchange::{Attempt, CLOSING_TIME, Exchanger, STALE_WITHIN},
     failure::RequestFailure,
     sample::{ConnectionUse, Micros},
 };
@@ -30,7 +30,6 @@ pub(super) enum Standing {
 /// A request on its way.
 pub(super) struct Exchange {
     pub(super) attempt: Attempt,
-    pub(super) prompt: String,
     body: Vec<u8>,
     token: Token,
     /// None only while it is handed on.
@@ -59,7 +58,6 @@ impl Exchange {
     /// A request over `kept`, or over a connection that [`Exchange::begin`] opens.
     pub(super) fn new(
         attempt: Attempt,
-        prompt: String,
         body: Vec<u8>,
         token: Token,
         kept: Option<Wire>,
@@ -67,7 +65,6 @@ impl Exchange {
     ) -> Self {
         Self {
             attempt,
-            prompt,
             body,
             token,
             wire: kept,
@@ -143,7 +140,7 @@ impl Exchange {
             Err(RequestFailure::TimeoutConnect(ex.client.connect_timeout()))
         } else if self.head.is_some() && self.attempt.answer.done {
             // The answer was whole; only the body's end is missing.
-            self.attempt.answer.end(None, ex.now_us())
+            ex.end(&mut self.attempt.answer, None)
         } else if self.refused {
             Err(self.refusal(ex, false))
         } else if ex.now_us() >= self.began_us + us(ex.limits.total) {
@@ -286,17 +283,12 @@ impl Exchange {
                 }
                 Err(_) if self.refused => return Err(self.refusal(ex, false)),
                 Err(bad) => {
-                    return self
-                        .attempt
-                        .answer
-                        .end(Some(bad.to_string()), ex.now_us())
-                        .map(|()| true);
+                    return ex.end(&mut self.attempt.answer, Some(bad.to_string())).map(|()| true);
                 }
             };
             match part {
                 Part::Head(head) => {
-                    self.refused =
-                        head.status != 200 || !may_be_event_stream(head.content_type.as_deref());
+                    self.refused = ex.is_refusal(head.status, head.content_type.as_deref());
                     self.head = Some(head);
                     self.note_head();
                 }
@@ -319,7 +311,7 @@ impl Exchange {
                     if !input.is_empty() {
                         self.distrust();
                     }
-                    return self.attempt.answer.end(None, ex.now_us()).map(|()| true);
+                    return ex.end(&mut self.attempt.answer, None).map(|()| true);
                 }
             }
         }
@@ -363,7 +355,7 @@ impl Exchange {
             return Err(self.refusal(ex, self.reader.may_end_here()));
         }
         let cause = (!self.reader.may_end_here()).then(|| words.to_owned());
-        self.attempt.answer.end(cause, now_us).map(|()| true)
+        ex.end(&mut self.attempt.answer, cause).map(|()| true)
     }
 
     fn refusal(&self, ex: &Exchanger, whole: bool) -> RequestFailure {

@@ -18,7 +18,7 @@ use std::{
 };
 
 use mio::{Events, Poll, Token};
-use target::{request::Said, wire::ReadBuffer};
+use target::wire::ReadBuffer;
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -229,11 +229,10 @@ impl Readiness {
         };
         exchanger.live.add_started();
         turn.asking += 1;
-        let attempt = Attempt::new(seat.due_us, exchanger);
-        let prompt = run.prompts.prompt(run.seed, seat.user, seat.nth);
-        let body = run.request.body(Said::Text(&prompt), run.length);
+        let attempt = Attempt::new((seat.user, seat.nth), seat.due_us, &run.prompts, exchanger);
+        let body = run.request.body(attempt.ask.said(), attempt.ask.length);
         let now_us = exchanger.now_us();
-        let mut exchange = Exchange::new(attempt, prompt, body, Token(index), kept, now_us);
+        let mut exchange = Exchange::new(attempt, body, Token(index), kept, now_us);
         let standing = exchange.begin(exchanger, turn.poll.registry());
         seat.doing = Doing::Asking(Box::new(exchange));
         standing
@@ -291,8 +290,7 @@ impl Readiness {
 
     /// Gives a request to the analyst; when it ended.
     fn hand_over(&self, exchange: Exchange, outcome: Outcome) -> Micros {
-        let Exchange { attempt, prompt, .. } = exchange;
-        let sample = attempt.into_sample(prompt, outcome, &self.exchanger);
+        let sample = exchange.attempt.into_sample(outcome, &self.exchanger);
         let end_us = sample.end_us;
         // Nobody listens only when the run is given up.
         let _ = self.samples.send(sample);

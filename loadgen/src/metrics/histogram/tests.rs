@@ -3,6 +3,8 @@
 
 use proptest::prelude::*;
 
+use shared::report::HistogramUnit;
+
 use super::*;
 
 fn of_ms(ms: &[u64]) -> Distribution {
@@ -95,6 +97,25 @@ fn the_interval_of_the_median_covers_it_nineteen_times_in_twenty() {
     assert!(covering >= 358, "{covering} of 400");
 }
 
+#[test]
+fn a_stored_histogram_whose_parts_disagree_is_refused() {
+    let mut histogram = Histogram::new();
+    histogram.record_us(1_234);
+    let stored = histogram.stored(HistogramUnit::Us).unwrap();
+    assert!(stored.hdr_v2.starts_with("HISTF"), "how every compressed V2 begins in base64");
+    assert_eq!((stored.sum.as_str(), stored.min), ("1234000", Some(1_234_000)));
+    let broken = |change: fn(&mut shared::report::HistogramV2)| {
+        let mut stored = stored.clone();
+        change(&mut stored);
+        Histogram::restored(&stored).unwrap_err().to_string()
+    };
+    assert_eq!(broken(|s| s.n = 2), "`n` says 2, and `hdr_v2` holds 1");
+    assert_eq!(broken(|s| s.sum = "-1".to_owned()), "`sum` is not a whole number");
+    assert_eq!(broken(|s| s.hdr_v2 = "HISTF".to_owned()), "`hdr_v2` is not base64");
+    assert_eq!(broken(|s| s.hdr_v2 = "AAAA".to_owned()), "`hdr_v2` is not an HDR V2 histogram");
+    assert_eq!(Histogram::new().stored(HistogramUnit::Us), None);
+}
+
 proptest! {
     #[test]
     fn percentiles_agree_with_the_sorted_samples(
@@ -122,6 +143,31 @@ proptest! {
         prop_assert!((d.sd - sd).abs() <= sd * 1e-6 + 1e-6);
         prop_assert_eq!(d.min, samples[0] as f64 / 1e3);
         prop_assert_eq!(d.max, samples[samples.len() - 1] as f64 / 1e3);
+    }
+
+    #[test]
+    fn stored_parts_read_back_and_merged_are_the_whole(
+        samples in prop::collection::vec((0..5_000_000_000_u64, 1..5_u64), 1..200),
+        cut in 0..200_usize,
+    ) {
+        let (one, other) = samples.split_at(cut.min(samples.len()));
+        let of = |samples: &[(u64, u64)]| {
+            let mut histogram = Histogram::new();
+            for (us, parts) in samples {
+                histogram.record_split(*us, *parts);
+            }
+            histogram
+        };
+        let through_json = |histogram: &Histogram| {
+            let Some(stored) = histogram.stored(HistogramUnit::Us) else { return Histogram::new() };
+            let json = serde_json::to_string(&stored).unwrap();
+            Histogram::restored(&serde_json::from_str(&json).unwrap()).unwrap()
+        };
+        let mut merged = through_json(&of(other));
+        merged.merge(&through_json(&of(one)));
+        prop_assert_eq!(merged.distribution(), of(&samples).distribution());
+        prop_assert_eq!(merged.stored(HistogramUnit::Us).unwrap().sum_of_squares,
+            of(&samples).stored(HistogramUnit::Us).unwrap().sum_of_squares);
     }
 
     #[test]

@@ -182,3 +182,17 @@ fn send_is_first_to_last_byte_of_the_request_and_wait_is_from_there_to_the_head(
     (early.written_us, early.head_us) = (Some(ms(8)), Some(ms(3)));
     assert_eq!(brief(of([early]).latency().wait_ms), Some((1, 0.0, 0.0)));
 }
+
+#[test]
+fn an_answer_that_was_not_streamed_has_an_end_alone() {
+    let mut embedded = sample(0, &[]).counted(9, 0);
+    embedded.whole_us = Some(ms(100));
+    let latencies = of([sample(100, &[300]).counted(1, 4).whole(), embedded]);
+    let latency = latencies.latency();
+    assert_eq!(brief(latency.e2e_ms), Some((2, 150.0, 200.0)));
+    assert_eq!((latency.ttft_ms, latency.ttfe_ms, latency.tpot_ms), (None, None, None));
+    assert_eq!(latency.from_intent.ttft_ms, None);
+    assert_eq!(latency.from_intent.e2e_ms.unwrap().n, 2);
+    // 4 tokens in 200 ms; what has no tokens has no rate
+    assert_eq!(brief(latencies.output_token_rate()), Some((1, 20.0, 20.0)));
+}

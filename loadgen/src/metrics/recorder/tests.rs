@@ -123,14 +123,14 @@ proptest! {
         from in 0..20_usize,
     ) {
         let again = |sample: &Sample| -> Sample {
-            let Sample { events, bare_choices_us, usage, outcome, finish_reason, text, prompt, connection, .. } = sample;
+            let Sample { events, bare_choices_us, usage, outcome, finish_reason, text, ask, connection, .. } = sample;
             Sample {
                 events: events.clone(),
                 bare_choices_us: bare_choices_us.clone(),
                 usage: *usage,
                 finish_reason: finish_reason.clone(),
                 text: text.clone(),
-                prompt: prompt.clone(),
+                ask: ask.clone(),
                 connection: *connection,
                 outcome: match outcome {
                     Outcome::Failed(_) => Outcome::Failed(overloaded()),

@@ -1,7 +1,9 @@
+use target::request::Length;
+
 use super::*;
 use crate::{
     metrics::samples::{ms, sample},
-    prompt::tokenizer_tests::words,
+    prompt::{Ask, tokenizer_tests::words},
 };
 
 /// A sample whose events carry these pieces of text.
@@ -12,7 +14,8 @@ fn speaking(pieces: &[&str]) -> Sample {
         sample.text.push_str(piece);
         event.text_end = u32::try_from(sample.text.len()).unwrap();
     }
-    sample.prompt = "hello world".to_owned();
+    let length = Length { max_tokens: 10, min_tokens: 0 };
+    sample.ask = Some(Ask::text("hello world".to_owned(), length));
     sample
 }
 
@@ -39,7 +42,7 @@ fn usage_counts_before_the_tokenizer_and_the_tokenizer_before_events() {
 #[test]
 fn the_texts_are_let_go() {
     let settled = settle(speaking(&["hello"]), Some(&words()));
-    assert!(settled.sample.text.is_empty() && settled.sample.prompt.is_empty());
+    assert!(settled.sample.text.is_empty() && settled.sample.ask.is_none());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::prompt::hub::tests::unreachable_hub;
+use crate::prompt::{hub::tests::unreachable_hub, words::candidates};
 
 /// A tokenizer that knows two words, and cuts, pads and marks texts unless it is told not to.
 fn words_json() -> String {
@@ -56,6 +56,30 @@ fn bytes_json() -> String {
     .to_string()
 }
 
+/// The same, loaded.
+pub(crate) fn bytes() -> Tokenizer {
+    Tokenizer::read(bytes_json().as_bytes()).unwrap()
+}
+
+/// A hundred plain words as `SentencePiece` has them, and pairs of them that are one piece each.
+/// Nothing splits a text before the model sees it.
+pub(crate) fn pieces(joined: &[(&str, &str)]) -> Tokenizer {
+    let words = candidates().take(100).map(|word| (format!("\u{2581}{word}"), -8.0));
+    let joined = joined.iter().map(|(one, other)| (format!("\u{2581}{one}\u{2581}{other}"), -9.0));
+    let vocab: Vec<_> =
+        std::iter::once(("<unk>".to_owned(), 0.0)).chain(words).chain(joined).collect();
+    let json = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "Prepend", "prepend": "\u{2581}"},
+            {"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"}
+        ]},
+        "pre_tokenizer": null, "post_processor": null, "decoder": null,
+        "model": {"type": "Unigram", "unk_id": 0, "vocab": vocab, "byte_fallback": false}
+    });
+    Tokenizer::read(json.to_string().as_bytes()).unwrap()
+}
+
 #[test]
 fn texts_are_counted_whole_and_without_special_tokens() {
     assert_eq!(words().count("hello world hello world hello"), Some(5));
@@ -66,7 +90,7 @@ fn texts_are_counted_whole_and_without_special_tokens() {
 
 #[test]
 fn ends_are_in_bytes_and_tokens_of_one_character_share_its_end() {
-    let tokenizer = Tokenizer::read(bytes_json().as_bytes()).unwrap();
+    let tokenizer = bytes();
     assert_eq!(tokenizer.token_ends("heh").unwrap(), [2, 3]);
     assert_eq!(tokenizer.token_ends("h\u{1f600}e").unwrap(), [1, 5, 5, 5, 5, 6]);
     assert_eq!(tokenizer.count("h\u{1f600}e"), Some(6));

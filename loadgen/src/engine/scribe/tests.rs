@@ -1,0 +1,71 @@
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex},
+};
+
+use super::*;
+use crate::metrics::samples::sample;
+
+/// A file whose disk answers only when it is let go.
+#[derive(Clone, Default)]
+struct Stuck(Arc<(Mutex<bool>, Condvar)>);
+
+impl Stuck {
+    fn let_go(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+}
+
+impl Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (is_free, freed) = &*self.0;
+        let _free = freed.wait_while(is_free.lock().unwrap(), |is_free| !*is_free).unwrap();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A full disk.
+struct Full;
+
+impl Write for Full {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::Error::other("no space left"))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_that_cannot_keep_up_holds_nobody_up_and_what_is_left_out_is_counted() {
+    let file = Stuck::default();
+    let mut scribe = Scribe::writing(Box::new(file.clone()), About::default(), true, true);
+    // Rows of 8 KB: some 8,000 may wait, and a row group of 500 goes to the disk at a time.
+    let settled = sample(0, &(1..1_000).collect::<Vec<_>>()).settled();
+    for _ in 0..20_000 {
+        scribe.note(&settled, true);
+    }
+    let missing = scribe.missing;
+    assert!((5_000..15_000).contains(&missing), "{missing}");
+    file.let_go();
+    let recorded = scribe.finish();
+    assert_eq!((recorded.rows, recorded.missing), (20_000 - missing, missing));
+    assert_eq!(recorded.error, None);
+}
+
+#[test]
+fn a_full_disk_ends_the_writing_and_not_the_run() {
+    let mut scribe = Scribe::writing(Box::new(Full), About::default(), true, false);
+    let settled = sample(0, &[1, 2]).settled();
+    for _ in 0..100_000 {
+        scribe.note(&settled, true);
+    }
+    let error = scribe.finish().error.unwrap();
+    assert!(error.contains("no space left"), "{error}");
+}

@@ -1,0 +1,183 @@
+//! Records into a Parquet file, a row group at a time.
+
+use std::{io::Write, sync::Arc};
+
+use parquet::{
+    basic::{Compression, Encoding},
+    data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type},
+    file::{
+        metadata::KeyValue,
+        properties::WriterProperties,
+        writer::{SerializedColumnWriter, SerializedFileWriter},
+    },
+    schema::{parser::parse_message_type, types::ColumnPath},
+};
+
+use crate::{
+    RecordsError,
+    columns::{COLUMNS, Column, Kind, TOKEN_TIMES, Value, message},
+    record::Record,
+};
+
+/// Most rows of a row group: what writer and reader hold at a time.
+pub const GROUP_ROWS: usize = 10_000;
+/// Most token times of one, for answers may be long.
+const GROUP_TOKEN_TIMES: usize = 500_000;
+
+/// What a file says of its run, beside the rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// The run's origin by the wall clock, RFC 3339.
+    pub started_at: String,
+    /// The version of the program that wrote it.
+    pub version: String,
+    /// The model that was asked.
+    pub model: String,
+    /// The seed.
+    pub seed: u64,
+    /// The report's `spec_hash`.
+    pub spec_hash: String,
+}
+
+/// What came of writing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Rows in the file.
+    pub rows: u64,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// A file of records being written. Holds at most one row group.
+pub struct Writer<W: Write + Send> {
+    file: SerializedFileWriter<W>,
+    columns: Vec<Column>,
+    group: Vec<Record>,
+    token_times: usize,
+    rows: u64,
+}
+
+impl<W: Write + Send> Writer<W> {
+    /// Begins a file; with `token_times`, it says when each token event came.
+    pub fn new(to: W, about: &About, token_times: bool) -> Result<Self, RecordsError> {
+        let mut columns = COLUMNS.to_vec();
+        columns.extend(token_times.then_some(TOKEN_TIMES));
+        let schema = parse_message_type(&message(&columns))?;
+        let file = SerializedFileWriter::new(to, Arc::new(schema), Arc::new(properties(about)))?;
+        Ok(Self { file, columns, group: Vec::new(), token_times: 0, rows: 0 })
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, record: Record) -> Result<(), RecordsError> {
+        self.token_times += record.token_times_us.len();
+        self.group.push(record);
+        if self.group.len() >= GROUP_ROWS || self.token_times >= GROUP_TOKEN_TIMES {
+            self.write_group()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file.
+    pub fn finish(mut self) -> Result<Written, RecordsError> {
+        if !self.group.is_empty() {
+            self.write_group()?;
+        }
+        self.file.finish()?;
+        Ok(Written { rows: self.rows, bytes: self.file.bytes_written() as u64 })
+    }
+
+    fn write_group(&mut self) -> Result<(), RecordsError> {
+        let mut group = self.file.next_row_group()?;
+        for column in &self.columns {
+            let Some(mut writer) = group.next_column()? else { break };
+            write_column(column, &self.group, &mut writer)?;
+            writer.close()?;
+        }
+        group.close()?;
+        self.rows += self.group.len() as u64;
+        self.group.clear();
+        self.token_times = 0;
+        Ok(())
+    }
+}
+
+fn properties(about: &About) -> WriterProperties {
+    let key = |name: &str, value: &str| KeyValue::new(name.to_owned(), value.to_owned());
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_created_by(format!("llm-bench {}", about.version))
+        .set_key_value_metadata(Some(vec![
+            key("started_at", &about.started_at),
+            key("model", &about.model),
+            key("seed", &about.seed.to_string()),
+            key("spec_hash", &about.spec_hash),
+        ]))
+        .set_dictionary_enabled(false);
+    for column in COLUMNS {
+        let path = ColumnPath::from(column.name);
+        properties = match column.kind() {
+            // Stamps grow from row to row: their differences are short.
+            Kind::Whole => properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+            Kind::Text => properties.set_column_dictionary_enabled(path, true),
+            Kind::Number | Kind::Flag | Kind::Wholes => properties,
+        };
+    }
+    let times = [TOKEN_TIMES.name, "list", "element"].map(str::to_owned).to_vec();
+    properties.set_column_encoding(ColumnPath::new(times), Encoding::DELTA_BINARY_PACKED).build()
+}
+
+fn write_column(
+    column: &Column,
+    rows: &[Record],
+    writer: &mut SerializedColumnWriter<'_>,
+) -> Result<(), RecordsError> {
+    match column.value {
+        Value::Whole(of) => write::<Int64Type>(writer, rows.iter().map(|row| of(row).map(signed))),
+        Value::Number(of) => write::<DoubleType>(writer, rows.iter().map(of)),
+        Value::Text(of) => {
+            write::<ByteArrayType>(writer, rows.iter().map(|row| of(row).map(ByteArray::from)))
+        }
+        Value::Flag(of) => write::<BoolType>(writer, rows.iter().map(of)),
+        Value::Wholes(of) => write_lists(writer, rows.iter().map(of)),
+    }
+}
+
+/// Values that may be absent.
+fn write<T: DataType>(
+    writer: &mut SerializedColumnWriter<'_>,
+    values: impl Iterator<Item = Option<T::T>>,
+) -> Result<(), RecordsError> {
+    let (mut present, mut values_there) = (Vec::new(), Vec::new());
+    for value in values {
+        present.push(i16::from(value.is_some()));
+        values_there.extend(value);
+    }
+    writer.typed::<T>().write_batch(&values_there, Some(&present), None)?;
+    Ok(())
+}
+
+/// Lists, each of them there. In Parquet's terms an element is defined to level 2, an empty list
+/// to level 1; the first element of a row repeats at level 0, the others at level 1.
+fn write_lists<'a>(
+    writer: &mut SerializedColumnWriter<'_>,
+    lists: impl Iterator<Item = &'a [u64]>,
+) -> Result<(), RecordsError> {
+    let (mut defined, mut repeated, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    for list in lists {
+        if list.is_empty() {
+            defined.push(1);
+            repeated.push(0);
+        }
+        for (at, value) in list.iter().enumerate() {
+            defined.push(2);
+            repeated.push(i16::from(at > 0));
+            values.push(signed(*value));
+        }
+    }
+    writer.typed::<Int64Type>().write_batch(&values, Some(&defined), Some(&repeated))?;
+    Ok(())
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,189 @@
+//! What is to be sent: where prompts come from, and how long they and their answers are.
+
+use super::{Defaults, reader::Reader, valid};
+use crate::{
+    InvalidLengths, LengthMix, Prefixes, PromptSource, Synthetic, TokenLength, TokenizerSource,
+};
+
+/// The fields that make prompts up.
+const OF_SYNTHETIC: [&str; 5] =
+    ["prompt_tokens", "output_tokens", "mix", "prefix_tokens", "prefix_count"];
+
+impl Reader<'_> {
+    /// Where prompts come from: what is named, else `synthetic` where a length is given.
+    pub(super) fn dataset(&mut self, defaults: &Defaults) -> PromptSource {
+        let named: Option<PromptSource> = self.parsed("dataset");
+        let lengths = ["prompt_tokens", "mix"].iter().any(|name| self.has(name));
+        let source = match named {
+            Some(source) => source,
+            None if lengths && !self.has("dataset") => PromptSource::Synthetic,
+            None => defaults.dataset.clone(),
+        };
+        if source != PromptSource::Synthetic {
+            for name in OF_SYNTHETIC.into_iter().filter(|name| self.has(name)).collect::<Vec<_>>() {
+                self.refuse(name, format!("{name} is for dataset synthetic, not {source}"));
+            }
+        }
+        source
+    }
+
+    /// How prompts are made up; none: `source` has them.
+    pub(super) fn synthetic(
+        &mut self,
+        source: &PromptSource,
+        tokenizer: Option<&TokenizerSource>,
+    ) -> Option<Synthetic> {
+        if *source != PromptSource::Synthetic {
+            return None;
+        }
+        if tokenizer.is_none() {
+            let why = "tokenizer is required with dataset synthetic: it counts the prompts";
+            self.refuse("tokenizer", why.to_owned());
+        }
+        let lengths = self.lengths()?;
+        let prefixes = self.prefixes(&lengths);
+        Some(Synthetic { lengths, prefixes })
+    }
+
+    fn lengths(&mut self) -> Option<LengthMix> {
+        if self.has("mix") {
+            for name in ["prompt_tokens", "output_tokens"] {
+                if self.has(name) {
+                    let why =
+                        format!("{name} cannot be given with mix, which has it for each part");
+                    self.refuse(name, why);
+                }
+            }
+            return self.parsed("mix");
+        }
+        let Some(prompt) = self.text("prompt_tokens") else {
+            let why = "prompt_tokens or mix is required with dataset synthetic";
+            self.refuse("prompt_tokens", why.to_owned());
+            return None;
+        };
+        let prompt = self.length("prompt_tokens", &prompt, TokenLength::of_prompt)?;
+        let output = match self.text("output_tokens") {
+            Some(output) => Some(self.length("output_tokens", &output, TokenLength::of_output)?),
+            None => None,
+        };
+        Some(LengthMix::of(prompt, output))
+    }
+
+    fn length(
+        &mut self,
+        name: &'static str,
+        written: &str,
+        read: impl Fn(&'static str, &str) -> Result<TokenLength, InvalidLengths>,
+    ) -> Option<TokenLength> {
+        read(name, written).map_err(|refused| self.refuse(name, refused.to_string())).ok()
+    }
+
+    fn prefixes(&mut self, lengths: &LengthMix) -> Option<Prefixes> {
+        if !self.has("prefix_tokens") {
+            if self.has("prefix_count") {
+                let why = "prefix_count needs prefix_tokens, the length of each";
+                self.refuse("prefix_count", why.to_owned());
+            }
+            return None;
+        }
+        let prefixes = Prefixes {
+            tokens: self.number("prefix_tokens", valid(1)),
+            count: self.number("prefix_count", valid(1)),
+        };
+        let (tokens, fewest) = (prefixes.tokens.get(), lengths.fewest_prompt_tokens());
+        if tokens >= fewest {
+            self.refuse(
+                "prefix_tokens",
+                format!(
+                    "prefix_tokens must be below the shortest prompt's tokens, but {tokens} >= {fewest}"
+                ),
+            );
+        }
+        Some(prefixes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::{Defaults, Fields, NewBenchmark, valid};
+    use crate::{BenchmarkSpec, PromptSource};
+
+    fn spec(mut fields: Value) -> Result<BenchmarkSpec, Vec<String>> {
+        fields["url"] = "http://x.example".into();
+        let fields: Fields = serde_json::from_value(fields).unwrap();
+        match NewBenchmark::parse(&fields, &Defaults::default(), valid(7)) {
+            Ok(new) => Ok(new.spec),
+            Err(errors) => Err(errors.into_iter().map(|error| error.detail).collect()),
+        }
+    }
+
+    #[test]
+    fn a_length_alone_makes_prompts_synthetic() {
+        let one = spec(json!({"tokenizer": "t.json", "prompt_tokens": 300})).unwrap();
+        assert_eq!(one.dataset, PromptSource::Synthetic);
+        assert_eq!(one.synthetic.as_ref().unwrap().lengths.to_string(), "100% 300");
+        let all = json!({
+            "dataset": "synthetic", "tokenizer": "t.json", "prompt_tokens": "uniform(90,110)",
+            "output_tokens": "40", "prefix_tokens": 64, "prefix_count": "8"
+        });
+        let all = spec(all).unwrap();
+        assert_eq!(
+            serde_json::to_value(all.synthetic.as_ref().unwrap()).unwrap(),
+            json!({"lengths": "100% uniform(90,110)/40", "prefixes": {"tokens": 64, "count": 8}})
+        );
+        let stored = serde_json::to_string(&all).unwrap();
+        assert_eq!(serde_json::from_str::<BenchmarkSpec>(&stored).unwrap(), all);
+        let mix = spec(json!({"tokenizer": "t.json", "mix": "70% 300/200, 30% 6000/400"})).unwrap();
+        assert_eq!(mix.synthetic.unwrap().lengths.parts().len(), 2);
+    }
+
+    #[test]
+    fn a_spec_without_it_is_stored_as_before() {
+        let plain = serde_json::to_value(spec(json!({})).unwrap()).unwrap();
+        assert!(plain.get("synthetic").is_none());
+        assert_eq!(plain["dataset"], "embedded");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_by_name() {
+        for (fields, said) in [
+            (
+                json!({"dataset": "synthetic", "tokenizer": "t.json"}),
+                "prompt_tokens or mix is required with dataset synthetic",
+            ),
+            (
+                json!({"prompt_tokens": 9}),
+                "tokenizer is required with dataset synthetic: it counts the prompts",
+            ),
+            (
+                json!({"dataset": "a.jsonl", "prompt_tokens": 9}),
+                "prompt_tokens is for dataset synthetic, not a.jsonl",
+            ),
+            (json!({"output_tokens": 9}), "output_tokens is for dataset synthetic, not embedded"),
+            (
+                json!({"tokenizer": "t.json", "prompt_tokens": 9, "mix": "100% 9"}),
+                "prompt_tokens cannot be given with mix, which has it for each part",
+            ),
+            (
+                json!({"tokenizer": "t.json", "mix": "50% 9"}),
+                "the shares of mix must be 100 % together, not 50 %",
+            ),
+            (
+                json!({"tokenizer": "t.json", "prompt_tokens": 9, "prefix_count": 2}),
+                "prefix_count needs prefix_tokens, the length of each",
+            ),
+            (
+                json!({"tokenizer": "t.json", "prompt_tokens": "uniform(5,9)", "prefix_tokens": 5}),
+                "prefix_tokens must be below the shortest prompt's tokens, but 5 >= 5",
+            ),
+            (
+                json!({"tokenizer": "t.json", "prompt_tokens": 0}),
+                "prompt_tokens must be between 1 and 262144 tokens, not 0",
+            ),
+        ] {
+            assert_eq!(spec(fields).unwrap_err(), [said]);
+        }
+    }
+}
