@@ -73,7 +73,7 @@ pub(super) struct Readiness {
     pub(super) budget: Arc<Budget>,
     pub(super) stop: CancellationToken,
     pub(super) cut_off: CancellationToken,
-    pub(super) samples: mpsc::Sender<Sample>,
+    pub(super) samples: mpsc::Sender<Vec<Sample>>,
     pub(super) duty: Arc<Mutex<Duty>>,
 }
 
@@ -95,6 +95,9 @@ struct Turn {
     asking: usize,
     /// Users who wait for their next request.
     waiting: usize,
+    /// Requests that are over, to be handed over at the next tick: to wake the analyst for each
+    /// would cost more than the request.
+    over: Vec<Sample>,
 }
 
 impl Readiness {
@@ -106,7 +109,9 @@ impl Readiness {
         let mut watch = Watch::default();
         while !self.cut_off.is_cancelled() {
             let now_us = self.exchanger.now_us();
-            watch.look(now_us, &self);
+            if watch.look(now_us, &self) {
+                self.hand_over(&mut turn);
+            }
             if turn.is_sending() && (self.stop.is_cancelled() || self.budget.is_spent()) {
                 turn.retire();
             }
@@ -146,12 +151,13 @@ impl Readiness {
                 }
             }
         }
-        for seat in turn.seats {
+        for seat in std::mem::take(&mut turn.seats) {
             if let Doing::Asking(exchange) = seat.doing {
                 self.exchanger.live.add_cancelled();
-                self.hand_over(*exchange, Outcome::Cancelled);
+                turn.over.push(exchange.attempt.into_sample(Outcome::Cancelled, &self.exchanger));
             }
         }
+        self.hand_over(&mut turn);
         watch.report(&self);
         Ok(())
     }
@@ -269,7 +275,9 @@ impl Readiness {
             }
         };
         let failed = matches!(outcome, Outcome::Failed(_));
-        let end_us = self.hand_over(*exchange, outcome);
+        let sample = exchange.attempt.into_sample(outcome, &self.exchanger);
+        let end_us = sample.end_us;
+        turn.over.push(sample);
         turn.asking -= 1;
         if seat.place.take().is_some() {
             turn.free.push(index);
@@ -288,13 +296,12 @@ impl Readiness {
         turn.timers.push(Reverse((seat.due_us, index)));
     }
 
-    /// Gives a request to the analyst; when it ended.
-    fn hand_over(&self, exchange: Exchange, outcome: Outcome) -> Micros {
-        let sample = exchange.attempt.into_sample(outcome, &self.exchanger);
-        let end_us = sample.end_us;
-        // Nobody listens only when the run is given up.
-        let _ = self.samples.send(sample);
-        end_us
+    /// Gives the requests that are over to the analyst.
+    fn hand_over(&self, turn: &mut Turn) {
+        if !turn.over.is_empty() {
+            // Nobody listens only when the run is given up.
+            let _ = self.samples.send(std::mem::take(&mut turn.over));
+        }
     }
 }
 
@@ -314,6 +321,7 @@ impl Turn {
             poll,
             timers: timers.collect(),
             waiting: seats.len(),
+            over: Vec::new(),
             asking: 0,
             seats,
             think,
