@@ -1,7 +1,8 @@
 //! `BurstGPT`: CSV with `Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type`.
 //!
-//! Source: README of HPMLL/BurstGPT. Times are seconds from the first day's midnight. Responses of
-//! 0 tokens are requests that failed when they were recorded; they are sent like the others.
+//! Source: README of HPMLL/BurstGPT; release 2.0 has `Session ID` and `Elapsed time` too. Times are
+//! seconds from the first day's midnight. Responses of 0 tokens are requests that failed when they
+//! were recorded; they are sent like the others.
 
 use super::{
     Said, Written,
@@ -15,8 +16,8 @@ const INPUT: &str = "Request tokens";
 const OUTPUT: &str = "Response tokens";
 
 /// Where its columns are.
+#[derive(Clone, Copy)]
 pub(super) struct BurstGpt {
-    columns: usize,
     time: usize,
     input: usize,
     output: usize,
@@ -24,17 +25,15 @@ pub(super) struct BurstGpt {
 
 impl BurstGpt {
     /// None: `header` is of another format.
-    pub(super) fn with(header: &Cells<'_>) -> Option<Self> {
+    pub(super) fn with(header: &Cells) -> Option<Self> {
         Some(Self {
-            columns: header.count(),
             time: header.column(TIME)?,
             input: header.column(INPUT)?,
             output: header.column(OUTPUT)?,
         })
     }
 
-    pub(super) fn row(&self, cells: &Cells<'_>) -> Result<Written, LineError> {
-        cells.check(self.columns)?;
+    pub(super) fn row(self, cells: &Cells) -> Result<Written, LineError> {
         let time = cells.text(self.time);
         let no_time = || LineError::NoTime { field: TIME, value: shortened(time) };
         let at_us = from_seconds(TIME, time.parse().map_err(|_| no_time())?)?;

@@ -1,45 +1,60 @@
-//! The cells of a line of CSV (RFC 4180, without line ends inside of quotes).
+//! The cells of a line of CSV. A row is a line: a cell's quotes end where its line does.
 
-use std::borrow::Cow;
+use std::io::{self, Read};
+
+use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Trim};
 
 use super::error::LineError;
 
-/// The cells of one line.
-pub(super) struct Cells<'a>(Vec<Cow<'a, str>>);
+/// Reads one line after another; the first one is the header.
+pub(super) struct Cells {
+    reader: Reader<Line>,
+    row: StringRecord,
+}
 
-impl<'a> Cells<'a> {
-    pub(super) fn of(line: &'a [u8]) -> Result<Self, LineError> {
-        let mut rest = std::str::from_utf8(line).map_err(|_| LineError::NotUtf8)?;
-        let mut cells = Vec::with_capacity(8);
-        loop {
-            let (cell, behind) = match rest.strip_prefix('"') {
-                Some(quoted) => in_quotes(quoted)?,
-                None => {
-                    let end = rest.find(',').unwrap_or(rest.len());
-                    (Cow::Borrowed(rest[..end].trim()), &rest[end..])
+/// What the reader reads: a line, and never beyond it.
+#[derive(Default)]
+struct Line {
+    text: Vec<u8>,
+    read: usize,
+}
+
+impl Cells {
+    pub(super) fn of(header: &[u8]) -> Result<Self, LineError> {
+        let reader =
+            ReaderBuilder::new().has_headers(false).trim(Trim::All).from_reader(Line::default());
+        let mut cells = Self { reader, row: StringRecord::new() };
+        cells.read(header)?;
+        Ok(cells)
+    }
+
+    /// Goes on to `line`. One that has not as many cells as the header is refused.
+    pub(super) fn read(&mut self, line: &[u8]) -> Result<(), LineError> {
+        let next = self.reader.get_mut();
+        next.text.clear();
+        next.text.extend_from_slice(line);
+        next.text.push(b'\n');
+        next.read = 0;
+        match self.reader.read_record(&mut self.row) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match error.kind() {
+                ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                    LineError::Cells { found: *len, expected: *expected_len }
                 }
-            };
-            cells.push(cell);
-            match behind.strip_prefix(',') {
-                Some(next) => rest = next,
-                None if behind.trim().is_empty() => return Ok(Self(cells)),
-                None => return Err(LineError::OpenQuote),
-            }
+                ErrorKind::Utf8 { .. } => LineError::NotUtf8,
+                _ => LineError::OpenQuote,
+            }),
         }
     }
 
-    /// The column of a header that is called `name`.
+    /// The column that is called `name`, while the header is what was read last.
     pub(super) fn column(&self, name: &str) -> Option<usize> {
-        self.0.iter().position(|cell| cell.trim() == name)
+        self.row.iter().position(|cell| cell == name)
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The cell in `column`, of a line that has as many as its header.
+    /// The cell in a column of the header.
     pub(super) fn text(&self, column: usize) -> &str {
-        self.0[column].trim()
+        self.row.get(column).unwrap_or_default()
     }
 
     /// The same as a whole number.
@@ -47,27 +62,18 @@ impl<'a> Cells<'a> {
         let value = self.text(column);
         value.parse().map_err(|_| LineError::NoNumber { field, value: shortened(value) })
     }
-
-    /// Refuses a line that has not `expected` cells.
-    pub(super) fn check(&self, expected: usize) -> Result<(), LineError> {
-        let found = self.count();
-        if found == expected { Ok(()) } else { Err(LineError::Cells { found, expected }) }
-    }
 }
 
-/// A cell up to its closing quote, and what is behind that.
-fn in_quotes(quoted: &str) -> Result<(Cow<'_, str>, &str), LineError> {
-    let mut from = 0;
-    loop {
-        let end = from + quoted[from..].find('"').ok_or(LineError::OpenQuote)?;
-        let behind = &quoted[end + 1..];
-        if behind.starts_with('"') {
-            from = end + 2;
-            continue;
+impl Read for Line {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = &self.text[self.read..];
+        if left.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let cell = &quoted[..end];
-        let cell = if from == 0 { cell.into() } else { cell.replace("\"\"", "\"").into() };
-        return Ok((cell, behind));
+        let taken = left.len().min(buffer.len());
+        buffer[..taken].copy_from_slice(&left[..taken]);
+        self.read += taken;
+        Ok(taken)
     }
 }
 
@@ -81,7 +87,8 @@ mod tests {
     use super::*;
 
     fn cells(line: &str) -> Result<Vec<String>, LineError> {
-        Cells::of(line.as_bytes()).map(|cells| cells.0.iter().map(ToString::to_string).collect())
+        let cells = Cells::of(line.as_bytes())?;
+        Ok(cells.row.iter().map(str::to_owned).collect())
     }
 
     #[test]
@@ -89,10 +96,23 @@ mod tests {
         assert_eq!(cells("a,b , c").unwrap(), ["a", "b", "c"]);
         assert_eq!(cells(r#""a,b","say ""hi""",c"#).unwrap(), ["a,b", "say \"hi\"", "c"]);
         assert_eq!(cells("a,,").unwrap(), ["a", "", ""]);
-        assert_eq!(cells(r#""",x"#).unwrap(), ["", "x"]);
-        for broken in [r#""a"#, r#""a"b,c"#, r#""a"",b"#] {
+        for broken in [r#"a,"b"#, r#""a"",b"#] {
             assert_eq!(cells(broken), Err(LineError::OpenQuote), "{broken}");
         }
-        assert!(matches!(Cells::of(b"\xff,1"), Err(LineError::NotUtf8)));
+        assert!(matches!(cells_of(b"\xff,1"), Err(LineError::NotUtf8)));
+    }
+
+    fn cells_of(line: &[u8]) -> Result<Cells, LineError> {
+        Cells::of(line)
+    }
+
+    #[test]
+    fn a_line_longer_than_the_readers_buffer_is_one_row() {
+        let long = "x".repeat(100_000);
+        let mut cells = Cells::of(b"a,b").unwrap();
+        cells.read(format!("{long},2").as_bytes()).unwrap();
+        assert_eq!((cells.text(0).len(), cells.number(1, "b")), (100_000, Ok(2)));
+        cells.read(b"3,4").unwrap();
+        assert_eq!(cells.text(0), "3");
     }
 }

@@ -1,8 +1,8 @@
 //! What can be wrong with a trace.
 
-use shared::{Reason, ReasonCode, TraceFormat};
+use shared::{Reason, ReasonCode, TraceFormat, TracePath};
 
-use super::{LARGEST_FILE, MOST_ROWS, lines::LONGEST_LINE};
+use super::{MOST_ROWS, lines::LONGEST_LINE};
 use crate::prompt::FileError;
 
 /// Why a trace cannot be replayed.
@@ -31,7 +31,7 @@ pub enum TraceError {
     )]
     TooManyRows,
     /// Lengths, and nothing to make texts of that length.
-    #[error("it has prompts by their length, so a tokenizer is required: give `tokenizer`")]
+    #[error("its rows have prompts by their length, and nothing here counts tokens")]
     NoTokenizer,
     /// The reader panicked: our fault.
     #[error("the reader crashed; see the log")]
@@ -40,12 +40,17 @@ pub enum TraceError {
 
 impl TraceError {
     /// What the benchmark's owner reads of the trace at `path`.
-    pub fn reason(&self, path: &str) -> Reason {
-        let detail = match self {
-            Self::File(error) => format!("trace: {error}"),
-            error => format!("trace: `{path}`: {error}"),
-        };
-        Reason::new(ReasonCode::Trace, detail)
+    pub fn reason(&self, path: &TracePath) -> Reason {
+        match self {
+            Self::NoTokenizer => Reason::new(
+                ReasonCode::Tokenizer,
+                format!(
+                    "tokenizer is required with trace `{path}`, which has the lengths of its prompts"
+                ),
+            ),
+            Self::File(error) => Reason::new(ReasonCode::Trace, format!("trace: {error}")),
+            error => Reason::new(ReasonCode::Trace, format!("trace: `{path}`: {error}")),
+        }
     }
 }
 
@@ -69,16 +74,16 @@ pub enum LineError {
     /// Not the JSON of a row.
     #[error("is not the JSON of a row: {0}")]
     Json(String),
-    /// A cell that opens a quote and does not close it, or goes on behind it.
+    /// A cell that opens a quote and does not close it.
     #[error("has a quote that is not closed")]
     OpenQuote,
     /// Fewer or more cells than the header.
     #[error("has {found} fields, but the header has {expected}")]
     Cells {
         /// Its cells.
-        found: usize,
+        found: u64,
         /// Those of the header.
-        expected: usize,
+        expected: u64,
     },
     /// Not a time.
     #[error("has `{value}` as {field}, which is no time")]
@@ -133,5 +138,3 @@ pub enum LineError {
         last_s: f64,
     },
 }
-
-const _: () = assert!(LARGEST_FILE > LONGEST_LINE);

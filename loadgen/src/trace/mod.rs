@@ -12,50 +12,55 @@ mod jsonl;
 mod lines;
 mod mooncake;
 
-use std::io::BufRead;
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+};
 
-use shared::{MaxTokens, TraceFormat};
+use shared::{MaxTokens, Replay, TraceFormat};
 
 pub use self::error::{LineError, TraceError};
 use self::{azure::Azure, burstgpt::BurstGpt, cells::Cells, lines::Lines};
-use crate::{arrival::due_us, sample::Micros};
+use crate::{arrival::replayed_us, prompt::data_dir, sample::Micros};
 
 /// Most bytes of a trace's file.
-pub const LARGEST_FILE: u64 = 4 * 1024 * 1024 * 1024;
+const LARGEST_FILE: u64 = 4 * 1024 * 1024 * 1024;
 /// Most rows that are kept, so most requests of a run.
-pub const MOST_ROWS: usize = 2_000_000;
+const MOST_ROWS: usize = 2_000_000;
 /// Most tokens of a prompt.
-pub const MOST_INPUT_TOKENS: u32 = 1_000_000;
-/// Most tokens of an answer.
-pub const MOST_OUTPUT_TOKENS: u32 = MaxTokens::MAX;
+const MOST_INPUT_TOKENS: u32 = 1_000_000;
 /// Latest time in a trace, in seconds: microseconds of later ones are no exact floats.
 const LATEST_S: f64 = 8e9;
 
-/// A recorded load, in the order of its time.
+/// What of a recorded load a run can send, in the order of its time.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Trace {
-    rows: Vec<Row>,
+pub(crate) struct Trace {
+    /// The requests.
+    pub(crate) rows: Vec<Row>,
+    /// When the first one would be due that is not sent; none: the trace ends with its rows.
+    pub(crate) beyond_us: Option<Micros>,
 }
 
 /// One request of it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    /// When it came, from the first one on.
-    pub at_us: Micros,
+pub(crate) struct Row {
+    /// When it is due, from the first one on.
+    pub(crate) due_us: Micros,
     /// Tokens of its answer; none: the trace does not tell.
-    pub output_tokens: Option<u32>,
+    pub(crate) output_tokens: Option<u32>,
     /// What it said.
-    pub said: Said,
+    pub(crate) said: Said,
 }
 
 /// What a request said, as far as the trace tells.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Said {
+pub(crate) enum Said {
     /// So many tokens.
     Tokens {
         /// How many.
         tokens: u32,
-        /// Numbers of its blocks, where the trace tells which requests begin alike.
+        /// What it begins with, in blocks of [`BLOCK_TOKENS`] (the last one is cut off at `tokens`):
+        /// equal numbers, equal texts. What they leave is its own.
         blocks: Box<[u64]>,
     },
     /// This.
@@ -64,20 +69,37 @@ pub enum Said {
     Anything,
 }
 
+/// Tokens of a block: the unit in which requests of a trace share their beginnings.
+pub(crate) const BLOCK_TOKENS: u32 = 512;
+
 /// What of a trace a run can send.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+struct Wanted {
     /// Faster than it was recorded, by this factor.
-    pub speed: f64,
+    speed: f64,
     /// Requests due from here on are not sent.
-    pub until_us: Micros,
-    /// Most requests; none: any number.
-    pub most: Option<usize>,
+    until_us: Micros,
+    /// Most requests.
+    most: usize,
 }
 
 impl Trace {
+    /// Reads what `replay` can send of its trace, below `data_dir`.
+    pub(crate) async fn load(replay: &Replay, data_dir: &Path) -> Result<Self, TraceError> {
+        let (replay, data_dir) = (replay.clone(), data_dir.to_owned());
+        let reading = tokio::task::spawn_blocking(move || {
+            let file = data_dir::open(&data_dir, replay.trace.as_str(), LARGEST_FILE)?;
+            let limits = &replay.limits;
+            let most = limits.max_requests.map_or(usize::MAX, |most| most.get() as usize);
+            let until_us = Micros::from(limits.duration_s.get()) * 1_000_000;
+            let wanted = Wanted { speed: replay.speed.get(), until_us, most };
+            Self::read(BufReader::new(file), replay.format, wanted)
+        });
+        reading.await.map_err(|_| TraceError::Crashed)?
+    }
+
     /// Reads a trace. The format is told by its first line where `format` does not say it.
-    pub fn read(
+    fn read(
         input: impl BufRead,
         format: Option<TraceFormat>,
         wanted: Wanted,
@@ -86,32 +108,32 @@ impl Trace {
         let Some((line, first)) = lines.next()? else { return Err(TraceError::Empty) };
         let at = |why| TraceError::Line { line, why };
         let mut reader = Reader::told_by(first, format).map_err(at)?;
-        let mut keeper = Keeper { wanted, rows: Vec::new(), span_us: None };
+        let mut keeper = Keeper { wanted, kept: Self::default(), span_us: None };
         if let Some(row) = reader.first(first).map_err(at)? {
             keeper.take(row).map_err(at)?;
         }
         while let Some((line, text)) = lines.next()? {
             let taken = reader.row(text).and_then(|row| keeper.take(row));
             taken.map_err(|why| TraceError::Line { line, why })?;
-            if keeper.rows.len() > MOST_ROWS {
+            if keeper.kept.rows.len() > MOST_ROWS {
                 return Err(TraceError::TooManyRows);
             }
         }
         // The first row is due at once, so where there is one, it is kept.
-        if keeper.rows.is_empty() {
+        if keeper.kept.rows.is_empty() {
             return Err(TraceError::Empty);
         }
-        Ok(Self { rows: keeper.rows })
+        Ok(keeper.kept)
     }
 
-    /// The rows that can be sent; where the number of requests is limited, one more.
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
+    /// Whether any request is known by its length alone.
+    pub(crate) fn needs_tokenizer(&self) -> bool {
+        self.rows.iter().any(|row| matches!(row.said, Said::Tokens { .. }))
     }
 
-    /// Takes the rows themselves.
-    pub fn into_rows(self) -> Vec<Row> {
-        self.rows
+    /// Whether of any request nothing is known but its time.
+    pub(crate) fn needs_prompts(&self) -> bool {
+        self.rows.iter().any(|row| row.said == Said::Anything)
     }
 }
 
@@ -126,8 +148,8 @@ struct Written {
 enum Reader {
     Mooncake,
     Jsonl,
-    Azure(Azure),
-    BurstGpt(BurstGpt),
+    Azure(Azure, Cells),
+    BurstGpt(BurstGpt, Cells),
 }
 
 impl Reader {
@@ -141,23 +163,22 @@ impl Reader {
                 (None, false) => Err(LineError::NoFormat),
             };
         }
-        let header = Cells::of(first)?;
-        let azure = || Azure::with(&header).map(Self::Azure);
-        let burstgpt = || BurstGpt::with(&header).map(Self::BurstGpt);
-        match format {
-            Some(TraceFormat::Azure) => azure().ok_or(LineError::NotOf(TraceFormat::Azure)),
-            Some(TraceFormat::BurstGpt) => {
-                burstgpt().ok_or(LineError::NotOf(TraceFormat::BurstGpt))
+        let cells = Cells::of(first)?;
+        let (azure, burstgpt) = (Azure::with(&cells), BurstGpt::with(&cells));
+        match (format, azure, burstgpt) {
+            (None | Some(TraceFormat::Azure), Some(azure), _) => Ok(Self::Azure(azure, cells)),
+            (None | Some(TraceFormat::BurstGpt), _, Some(burstgpt)) => {
+                Ok(Self::BurstGpt(burstgpt, cells))
             }
-            Some(other) => Err(LineError::NotOf(other)),
-            None => azure().or_else(burstgpt).ok_or(LineError::NoFormat),
+            (Some(other), ..) => Err(LineError::NotOf(other)),
+            (None, ..) => Err(LineError::NoFormat),
         }
     }
 
     /// The row of the first line; none where that is a header.
     fn first(&mut self, line: &[u8]) -> Result<Option<Written>, LineError> {
         match self {
-            Self::Azure(_) | Self::BurstGpt(_) => Ok(None),
+            Self::Azure(..) | Self::BurstGpt(..) => Ok(None),
             Self::Mooncake | Self::Jsonl => self.row(line).map(Some),
         }
     }
@@ -166,8 +187,14 @@ impl Reader {
         match self {
             Self::Mooncake => mooncake::row(line),
             Self::Jsonl => jsonl::row(line),
-            Self::Azure(azure) => azure.row(&Cells::of(line)?),
-            Self::BurstGpt(burstgpt) => burstgpt.row(&Cells::of(line)?),
+            Self::Azure(azure, cells) => {
+                cells.read(line)?;
+                azure.row(cells)
+            }
+            Self::BurstGpt(burstgpt, cells) => {
+                cells.read(line)?;
+                burstgpt.row(cells)
+            }
         }
     }
 }
@@ -175,7 +202,7 @@ impl Reader {
 /// Keeps what can be sent.
 struct Keeper {
     wanted: Wanted,
-    rows: Vec<Row>,
+    kept: Trace,
     /// Times of the first and of the latest row.
     span_us: Option<(i64, i64)>,
 }
@@ -188,11 +215,14 @@ impl Keeper {
             return Err(LineError::Backwards { at_s: seconds(at_us), last_s: seconds(last_us) });
         }
         self.span_us = Some((first_us, at_us));
-        let at_us = at_us.abs_diff(first_us);
-        // One more than are sent: when it would be due, the sending is over.
-        let enough = self.wanted.most.is_some_and(|most| self.rows.len() > most);
-        if !enough && due_us(at_us, self.wanted.speed) < self.wanted.until_us {
-            self.rows.push(Row { at_us, output_tokens, said });
+        let due_us = replayed_us(at_us.abs_diff(first_us), self.wanted.speed);
+        if self.kept.beyond_us.is_some() {
+            return Ok(());
+        }
+        if self.kept.rows.len() < self.wanted.most && due_us < self.wanted.until_us {
+            self.kept.rows.push(Row { due_us, output_tokens, said });
+        } else {
+            self.kept.beyond_us = Some(due_us);
         }
         Ok(())
     }
@@ -200,7 +230,7 @@ impl Keeper {
 
 /// Tokens of an answer. A recorded request that failed has none; no request asks for fewer than 1.
 fn output(field: &'static str, tokens: u64) -> Result<u32, LineError> {
-    within(field, tokens, MOST_OUTPUT_TOKENS)
+    within(field, tokens, MaxTokens::MAX)
 }
 
 /// Tokens of a prompt; the shortest has 1.

@@ -5,10 +5,7 @@
 
 use serde::Deserialize;
 
-use super::{Said, Written, error::LineError, from_seconds, input, output};
-
-/// Tokens of a block.
-const BLOCK: u32 = 512;
+use super::{BLOCK_TOKENS, Said, Written, error::LineError, from_seconds, input, output};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,10 +33,10 @@ pub(super) fn row(line: &[u8]) -> Result<Written, LineError> {
     let Line { timestamp, input_length, output_length, hash_ids } =
         serde_json::from_slice(line).map_err(|error| LineError::Json(error.to_string()))?;
     let tokens = input("input_length", input_length)?;
-    let expected = tokens.div_ceil(BLOCK) as usize;
+    let expected = tokens.div_ceil(BLOCK_TOKENS) as usize;
     if !hash_ids.is_empty() && hash_ids.len() != expected {
         let found = hash_ids.len();
-        return Err(LineError::Blocks { found, tokens, expected, block: BLOCK });
+        return Err(LineError::Blocks { found, tokens, expected, block: BLOCK_TOKENS });
     }
     Ok(Written {
         at_us: from_seconds("timestamp", timestamp / 1e3)?,

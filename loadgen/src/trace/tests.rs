@@ -2,7 +2,7 @@ use std::io::{BufReader, Read};
 
 use super::*;
 
-const ALL: Wanted = Wanted { speed: 1.0, until_us: Micros::MAX, most: None };
+const ALL: Wanted = Wanted { speed: 1.0, until_us: Micros::MAX, most: usize::MAX };
 
 fn read(text: &str) -> Result<Vec<Row>, String> {
     read_as(None, text)
@@ -10,13 +10,13 @@ fn read(text: &str) -> Result<Vec<Row>, String> {
 
 fn read_as(format: Option<TraceFormat>, text: &str) -> Result<Vec<Row>, String> {
     Trace::read(text.as_bytes(), format, ALL)
-        .map(Trace::into_rows)
+        .map(|trace| trace.rows)
         .map_err(|refused| refused.to_string())
 }
 
-fn tokens(at_us: Micros, tokens: u32, output_tokens: u32) -> Row {
+fn tokens(due_us: Micros, tokens: u32, output_tokens: u32) -> Row {
     let said = Said::Tokens { tokens, blocks: Box::default() };
-    Row { at_us, output_tokens: Some(output_tokens), said }
+    Row { due_us, output_tokens: Some(output_tokens), said }
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn mooncakes_rows_are_milliseconds_lengths_and_blocks() {
 "#;
     let rows = read(trace).unwrap();
     assert_eq!(rows.len(), 2);
-    assert_eq!((rows[0].at_us, rows[1].at_us), (0, 3_053_000));
+    assert_eq!((rows[0].due_us, rows[1].due_us), (0, 3_053_000));
     assert_eq!((rows[0].output_tokens, rows[1].output_tokens), (Some(52), Some(26)));
     let Said::Tokens { tokens, blocks } = &rows[0].said else { panic!("{:?}", rows[0]) };
     assert_eq!((*tokens, blocks.len(), blocks[13]), (6_955, 14, 2_354));
@@ -57,10 +57,10 @@ fn our_own_rows_tell_what_they_know() {
     assert_eq!(
         read(trace).unwrap(),
         [
-            Row { at_us: 0, output_tokens: None, said: Said::Anything },
-            Row { at_us: 0, output_tokens: Some(7), said: Said::Text("Hi".into()) },
+            Row { due_us: 0, output_tokens: None, said: Said::Anything },
+            Row { due_us: 0, output_tokens: Some(7), said: Said::Text("Hi".into()) },
             Row {
-                at_us: 1_500_000,
+                due_us: 1_500_000,
                 output_tokens: None,
                 said: Said::Tokens { tokens: 30, blocks: Box::default() }
             },
@@ -110,7 +110,8 @@ fn what_no_format_has_is_refused() {
 fn a_bad_line_is_named_by_its_number_and_says_why() {
     let mooncake = "{\"timestamp\":0,\"input_length\":5,\"output_length\":5,\"hash_ids\":[1]}\n\n";
     let azure = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03,1,1\n";
-    let burst = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n9,x,1,1,2,y\n";
+    let burst =
+        "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n9,x,1,1,2,y\n";
     let own = "{\"at_s\":1}\n{\"at_s\":1}\n";
     for (good, bad, said) in [
         (
@@ -134,11 +135,7 @@ fn a_bad_line_is_named_by_its_number_and_says_why() {
             "line 3 has `-0.001` as timestamp, which is no time",
         ),
         (azure, "2023-11-16 18:17:04,1", "line 3 has 2 fields, but the header has 3"),
-        (
-            azure,
-            "yesterday,1,1",
-            "line 3 has `yesterday` as TIMESTAMP, which is no time",
-        ),
+        (azure, "yesterday,1,1", "line 3 has `yesterday` as TIMESTAMP, which is no time"),
         (
             azure,
             "2023-11-16 18:17:04,many,1",
@@ -149,7 +146,11 @@ fn a_bad_line_is_named_by_its_number_and_says_why() {
             "2023-11-16 18:17:04,1,99999",
             "line 3 has 99999 as GeneratedTokens, more than the 32768 allowed",
         ),
-        (azure, "2023-11-16 18:17:02,1,1", "line 3 goes back in time: 1700158622 s, after 1700158623 s"),
+        (
+            azure,
+            "2023-11-16 18:17:02,1,1",
+            "line 3 goes back in time: 1700158622 s, after 1700158623 s",
+        ),
         (azure, "\"2023-11-16 18:17:04,1,1", "line 3 has a quote that is not closed"),
         (burst, "NaN,x,1,1,2,y", "line 3 has `NaN` as Timestamp, which is no time"),
         (burst, "8.5,x,1,1,2,y", "line 3 goes back in time: 8.5 s, after 9 s"),
@@ -160,7 +161,11 @@ fn a_bad_line_is_named_by_its_number_and_says_why() {
             "{\"at_s\":2,\"prompt\":\"x\",\"input_tokens\":1}",
             "line 3 has both prompt and input_tokens; one of them must do",
         ),
-        (own, "{\"at_s\":2,\"prompt\":\"\"}", "line 3 has a prompt of 0 bytes, not of 1 to 1048576"),
+        (
+            own,
+            "{\"at_s\":2,\"prompt\":\"\"}",
+            "line 3 has a prompt of 0 bytes, not of 1 to 1048576",
+        ),
         (
             own,
             "{\"at_s\":2,\"input_tokens\":1000001}",
@@ -219,25 +224,24 @@ fn a_million_rows_are_forty_bytes_each() {
         0 => "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n".to_owned(),
         _ => format!("{}.25,ChatGPT,472,18,490,Conversation log\n", nth / 1_000),
     };
-    let rows = Trace::read(long(1_000_001, line), None, ALL).unwrap().into_rows();
-    assert_eq!((rows.len(), rows[999_999].at_us), (1_000_000, 1_000_000_000));
+    let rows = Trace::read(long(1_000_001, line), None, ALL).unwrap().rows;
+    assert_eq!((rows.len(), rows[999_999].due_us), (1_000_000, 1_000_000_000));
     let too_many = Trace::read(long(MOST_ROWS as u64 + 3, line), None, ALL).unwrap_err();
     assert!(too_many.to_string().contains("give max_requests or a shorter duration"));
 }
 
 #[test]
-fn only_what_can_be_sent_is_kept() {
-    let own = |at_s: &[f64]| -> String {
-        at_s.iter().map(|at_s| format!("{{\"at_s\":{at_s}}}\n")).collect()
+fn only_what_can_be_sent_is_kept_and_when_it_would_go_on() {
+    let own: String = (10..15).map(|at_s| format!("{{\"at_s\":{at_s}}}\n")).collect();
+    let kept = |wanted: Wanted| -> (Vec<Micros>, Option<Micros>) {
+        let trace = Trace::read(own.as_bytes(), None, wanted).unwrap();
+        (trace.rows.iter().map(|row| row.due_us / 1_000).collect(), trace.beyond_us)
     };
-    let kept = |wanted: Wanted| -> Vec<Micros> {
-        let text = own(&[10.0, 11.0, 12.0, 13.0, 14.0]);
-        let trace = Trace::read(text.as_bytes(), None, wanted).unwrap();
-        trace.rows().iter().map(|row| row.at_us).collect()
-    };
-    let until = |until_s: u64, speed: f64| Wanted { until_us: until_s * 1_000_000, speed, most: None };
-    assert_eq!(kept(until(3, 1.0)), [0, 1_000_000, 2_000_000]);
-    assert_eq!(kept(until(2, 2.0)), [0, 1_000_000, 2_000_000, 3_000_000], "twice as fast");
-    assert_eq!(kept(until(2, 0.5)), [0], "half as fast");
-    assert_eq!(kept(Wanted { most: Some(2), ..ALL }), [0, 1_000_000, 2_000_000], "and one more");
+    let until = |until_s: u64, speed: f64| Wanted { until_us: until_s * 1_000_000, speed, ..ALL };
+    assert_eq!(kept(ALL), (vec![0, 1_000, 2_000, 3_000, 4_000], None));
+    assert_eq!(kept(until(3, 1.0)), (vec![0, 1_000, 2_000], Some(3_000_000)));
+    assert_eq!(kept(until(2, 2.0)), (vec![0, 500, 1_000, 1_500], Some(2_000_000)), "twice as fast");
+    assert_eq!(kept(until(2, 0.5)), (vec![0], Some(2_000_000)), "half as fast");
+    assert_eq!(kept(Wanted { most: 2, ..ALL }), (vec![0, 1_000], Some(2_000_000)));
+    assert_eq!(kept(Wanted { most: 5, ..ALL }).1, None, "as many as there are");
 }

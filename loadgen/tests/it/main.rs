@@ -10,6 +10,7 @@ mod recorded;
 mod simulated;
 mod stamps;
 mod target_metrics;
+mod traces;
 
 use std::{path::PathBuf, time::Duration};
 
