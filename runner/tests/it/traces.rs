@@ -6,7 +6,7 @@ use shared::{ReasonCode, State};
 use crate::yard::{Yard, quick, simulate};
 
 /// A load that the trace alone decides.
-fn replay(more: Value) -> Value {
+fn replay(more: &Value) -> Value {
     let mut fields = json!({"user": null, "spawnrate": null, "duration": null});
     fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     fields
@@ -30,7 +30,7 @@ async fn a_runner_replays_a_trace_of_its_data_directory_and_says_what_is_wrong_w
         let _runner = yard.runner_with(&[("DATA_DIR", &data)]).await;
         let url = simulate(quick()).await;
         let fields =
-            replay(json!({"trace": "traces/good.jsonl", "trace_speed": 2, "max_tokens": 9}));
+            replay(&json!({"trace": "traces/good.jsonl", "trace_speed": 2, "max_tokens": 9}));
         let ended = yard.ended(yard.submit(&url, fields).await).await;
         assert_eq!(ended.status, State::Completed, "{:?}", ended.reason);
         let report = ended.report.expect("a report");
@@ -38,7 +38,7 @@ async fn a_runner_replays_a_trace_of_its_data_directory_and_says_what_is_wrong_w
         assert_eq!(report.tokens.asked_output, 120);
         assert!((0.9..3.0).contains(&report.window.measured_s), "{}", report.window.measured_s);
 
-        let fields = replay(json!({"trace": "traces/bad.jsonl", "max_requests": 3}));
+        let fields = replay(&json!({"trace": "traces/bad.jsonl", "max_requests": 3}));
         let ended = yard.ended(yard.submit(&url, fields).await).await;
         assert_eq!(ended.status, State::Failed);
         let reason = ended.reason.expect("a reason");
