@@ -97,10 +97,7 @@ fn source(field: &'static str, ending: &'static str, given: &str) -> Result<Sour
         return Err(unknown());
     }
     if given.ends_with(ending) {
-        let inside = !given.starts_with(['/', '\\', '~'])
-            && !given.contains(['\\', '\0'])
-            && given.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        return if inside {
+        return if stays_inside(given) {
             Ok(Source::File(given.to_owned()))
         } else {
             Err(InvalidSource::Outside { field, path: shortened(given) })
@@ -120,7 +117,14 @@ fn source(field: &'static str, ending: &'static str, given: &str) -> Result<Sour
     }
 }
 
-fn shortened(text: &str) -> String {
+/// Whether a path leads to something below the directory that it counts from.
+pub(crate) fn stays_inside(path: &str) -> bool {
+    !path.starts_with(['/', '\\', '~'])
+        && !path.contains(['\\', '\0'])
+        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+pub(crate) fn shortened(text: &str) -> String {
     text.chars().take(MAX_CHARS).collect()
 }
 

@@ -120,7 +120,7 @@ impl NewBenchmark {
         let load = load::read(&mut read, defaults);
         let model = read.text_within("model", ModelName::MAX_CHARS).map(ModelName);
         let tokenizer = read.parsed("tokenizer").or_else(|| defaults.tokenizer.clone());
-        let dataset = read.dataset(defaults);
+        let dataset = read.dataset(defaults, &load);
         let synthetic = read.synthetic(&dataset, tokenizer.as_ref());
         let output = Output { max_tokens, min_tokens, ignore_eos: read.flag("ignore_eos", false) };
         let sampling = Sampling {

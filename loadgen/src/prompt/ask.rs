@@ -16,6 +16,11 @@ impl Ask {
         Self { text, length }
     }
 
+    /// The same, with another length of its answer.
+    pub fn with(self, length: Length) -> Self {
+        Self { length, ..self }
+    }
+
     /// What is said, as the target's request takes it.
     pub fn said(&self) -> Said<'_> {
         Said::Text(&self.text)

@@ -6,12 +6,13 @@
 mod ask;
 mod chance;
 mod columns;
-mod data_dir;
+pub(crate) mod data_dir;
 mod embedded;
 mod hub;
 mod json_rows;
 mod jsonl;
 mod lengths;
+mod replayed;
 mod synthetic;
 mod tokenizer;
 mod words;
@@ -26,7 +27,7 @@ use chance::{mixed, tag};
 pub use data_dir::FileError;
 pub use hub::{Hub, HubError, InvalidHub};
 pub use jsonl::LineError;
-pub(crate) use synthetic::Wanted;
+use replayed::Replayed;
 use synthetic::{Made, MadeUp};
 #[cfg(test)]
 pub(crate) use tokenizer::tests as tokenizer_tests;
@@ -54,6 +55,8 @@ enum Source {
     Listed(Vec<Box<str>>),
     /// Texts made up to be of a wanted length.
     MadeUp(Box<MadeUp>),
+    /// What the rows of a trace tell.
+    Replayed(Box<Replayed>),
 }
 
 impl Prompts {
@@ -93,21 +96,6 @@ impl Prompts {
         Ok(Self::from(listed, spec))
     }
 
-    /// One prompt for each of a list of requests: request `nth` has the `nth`.
-    ///
-    /// - `tokenizer` counts them, `length` is that of answers where the list does not tell.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what replays a trace asks for it"))]
-    pub(crate) async fn of_lengths(
-        wanted: Vec<Wanted>,
-        tokenizer: &Tokenizer,
-        seed: u64,
-        length: Length,
-    ) -> Result<Self, PromptError> {
-        let tokenizer = tokenizer.clone();
-        let made_up = apart(move || MadeUp::listed(wanted, &tokenizer, seed)).await??;
-        Ok(Self { source: Source::MadeUp(Box::new(made_up)), seed, length })
-    }
-
     fn from(source: Source, spec: &BenchmarkSpec) -> Self {
         let length = match spec.call.endpoint {
             Endpoint::Embeddings => Length { max_tokens: 0, min_tokens: 0 },
@@ -128,7 +116,7 @@ impl Prompts {
     fn count(&self) -> usize {
         match &self.source {
             Source::Listed(texts) => texts.len(),
-            Source::MadeUp(_) => 0,
+            Source::MadeUp(_) | Source::Replayed(_) => 0,
         }
     }
 
@@ -149,6 +137,7 @@ impl Prompts {
                 let max_tokens = output_tokens.unwrap_or(self.length.max_tokens);
                 Ask::text(text, Length { max_tokens, ..self.length })
             }
+            Source::Replayed(replayed) => replayed.ask(self.seed, nth, self.length),
         }
     }
 }
@@ -216,7 +205,7 @@ pub enum PromptError {
     Words(#[from] NoWords),
     /// A made-up prompt of another length than the one wanted.
     #[error(
-        "prompt_tokens: a prompt made to be of {wanted} tokens has {found} by the tokenizer, so no length would be exact"
+        "tokenizer: a prompt made to be of {wanted} tokens has {found} by it, so no length would be exact"
     )]
     Inexact {
         /// Tokens wanted.

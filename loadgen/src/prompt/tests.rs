@@ -147,43 +147,6 @@ async fn prefixes_are_shared_by_as_many_as_there_are_and_part_of_the_length() {
 }
 
 #[tokio::test]
-async fn requests_of_a_trace_share_the_blocks_whose_numbers_are_equal() {
-    let tokenizer = pieces(&[]);
-    let wanted = |input_tokens, output_tokens, blocks: &[u64]| Wanted {
-        input_tokens,
-        output_tokens,
-        blocks: blocks.into(),
-    };
-    let trace = vec![
-        wanted(1_200, Some(40), &[7, 8, 9]),
-        wanted(1_100, None, &[7, 8, 10]),
-        wanted(700, Some(1), &[7]),
-        wanted(700, Some(1), &[7]),
-        wanted(30, None, &[]),
-    ];
-    let length = Length { max_tokens: 128, min_tokens: 0 };
-    let lengths: Vec<_> = trace.iter().map(|wanted| wanted.input_tokens).collect();
-    let prompts = Prompts::of_lengths(trace, &tokenizer, 7, length).await.unwrap();
-    let asks: Vec<Ask> = (0..5).map(|nth| prompts.ask(0, nth)).collect();
-    let counted: Vec<_> = asks
-        .iter()
-        .map(|ask| u32::try_from(tokenizer.count(text(ask)).unwrap()).unwrap())
-        .collect();
-    assert_eq!(counted, lengths);
-    assert_eq!(
-        asks.iter().map(|ask| ask.length.max_tokens).collect::<Vec<_>>(),
-        [40, 128, 1, 1, 128]
-    );
-    let shared = |one: usize, other: usize| {
-        let words = text(&asks[one]).split(' ').zip(text(&asks[other]).split(' '));
-        words.take_while(|(a, b)| a == b).count()
-    };
-    assert!((1_024..1_030).contains(&shared(0, 1)), "{}", shared(0, 1));
-    assert!((512..518).contains(&shared(0, 2)), "{}", shared(0, 2));
-    assert!((512..518).contains(&shared(2, 3)), "what blocks leave is a request's own");
-}
-
-#[tokio::test]
 async fn a_tokenizer_that_cannot_count_by_words_ends_the_run_by_its_field() {
     let fields = serde_json::json!({"prompt_tokens": 9, "tokenizer": "t.json"});
     let nowhere = Path::new("/nowhere/at/all");

@@ -10,6 +10,7 @@ mod recorded;
 mod simulated;
 mod stamps;
 mod target_metrics;
+mod traces;
 mod urls;
 
 use std::{path::PathBuf, time::Duration};

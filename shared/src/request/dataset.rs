@@ -2,7 +2,8 @@
 
 use super::{Defaults, reader::Reader, valid};
 use crate::{
-    InvalidLengths, LengthMix, Prefixes, PromptSource, Synthetic, TokenLength, TokenizerSource,
+    InvalidLengths, LengthMix, Load, Prefixes, PromptSource, Synthetic, TokenLength,
+    TokenizerSource,
 };
 
 /// The fields that make prompts up.
@@ -11,8 +12,22 @@ const OF_SYNTHETIC: [&str; 5] =
 
 impl Reader<'_> {
     /// Where prompts come from: what is named, else `synthetic` where a length is given.
-    pub(super) fn dataset(&mut self, defaults: &Defaults) -> PromptSource {
+    ///
+    /// A trace has the lengths of its requests; those that it does not tell are of a list.
+    pub(super) fn dataset(&mut self, defaults: &Defaults, load: &Load) -> PromptSource {
         let named: Option<PromptSource> = self.parsed("dataset");
+        if matches!(load, Load::Trace(_)) {
+            let own = "cannot be given with trace, whose rows have their own lengths";
+            for name in OF_SYNTHETIC.into_iter().filter(|name| self.has(name)).collect::<Vec<_>>() {
+                self.refuse(name, format!("{name} {own}"));
+            }
+            if named == Some(PromptSource::Synthetic) {
+                self.refuse("dataset", format!("dataset synthetic {own}"));
+            }
+            let listed = |source: &PromptSource| *source != PromptSource::Synthetic;
+            let source = named.unwrap_or_else(|| defaults.dataset.clone());
+            return Some(source).filter(listed).unwrap_or(PromptSource::Embedded);
+        }
         let lengths = ["prompt_tokens", "mix"].iter().any(|name| self.has(name));
         let source = match named {
             Some(source) => source,

@@ -5,7 +5,7 @@ use crate::{
     BenchmarkSpec, DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency,
     MaxErrorRate, MaxRequests, MaxTokens, MinTokens, ModelName, PrefixCount, PrefixTokens,
     RequestRate, RequestsPerUser, Seed, SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS,
-    TimeoutS, TopP, Users, Variation,
+    TimeoutS, TopP, TracePath, TraceSpeed, Users, Variation,
 };
 
 /// A field of a request for a benchmark.
@@ -105,7 +105,7 @@ pub const FIELDS: &[Field] = &[
     field(
         "duration",
         Kind::Integer { min: DurationS::MIN as u64, max: DurationS::MAX as u64 },
-        "LOCUST_DURATION, else 60",
+        "LOCUST_DURATION, else 60; with trace 3600",
         "Seconds in which requests are sent, counted from the first user's start.",
     ),
     field(
@@ -295,8 +295,8 @@ pub const FIELDS: &[Field] = &[
     field(
         "arrival",
         Kind::Text { max_chars: 32 },
-        "closed_loop; constant where rate is given; staged where stages are",
-        "The load shape: `closed_loop` (users who wait for their answers), or an open loop: `constant`, `poisson`, `gamma`, `all_at_once`; `staged` is either.",
+        "closed_loop; constant where rate is given; staged where stages are; trace where one is",
+        "The load shape: `closed_loop` (users who wait for their answers), or an open loop: `constant`, `poisson`, `gamma`, `all_at_once`, `trace`; `staged` is either.",
     ),
     field(
         "rate",
@@ -339,6 +339,24 @@ pub const FIELDS: &[Field] = &[
         Kind::Text { max_chars: 8 },
         "none; required for staged",
         "What the targets of stages are: `users` (each waits for its answer) or `rate` (requests a second).",
+    ),
+    field(
+        "trace",
+        Kind::Text { max_chars: TracePath::MAX_CHARS },
+        "none; required for trace",
+        "A recorded load to replay, a file below DATA_DIR: requests are due when its rows came, with the lengths that its rows have.",
+    ),
+    field(
+        "trace_format",
+        Kind::Text { max_chars: 16 },
+        "told by the trace's first line",
+        "`mooncake` (JSONL), `azure` (CSV of 2023 or 2024), `burstgpt` (CSV) or `jsonl` (rows of `at_s` with `prompt` or `input_tokens`, and `output_tokens`).",
+    ),
+    field(
+        "trace_speed",
+        Kind::Number { min: TraceSpeed::MIN, max: TraceSpeed::MAX },
+        "1",
+        "By how much faster than it was recorded a trace is replayed: at 2, a row of second 10 is due after 5.",
     ),
     field(
         "record_tokens",
