@@ -106,7 +106,7 @@ mod tests {
         tokenizer_tests::{bytes, pieces},
     };
 
-    fn spec(more: serde_json::Value) -> BenchmarkSpec {
+    fn spec(more: &serde_json::Value) -> BenchmarkSpec {
         let mut fields = json!({"url": "http://llm.example", "trace": "t.jsonl"});
         fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let fields: Fields = serde_json::from_value(fields).unwrap();
@@ -135,7 +135,7 @@ mod tests {
             tokens(700, Some(1), &[7]),
             tokens(30, None, &[]),
         ];
-        let spec = spec(json!({}));
+        let spec = spec(&json!({}));
         let prompts = Prompts::replaying(rows, &spec, Some(&tokenizer), None).await.unwrap();
         let asks: Vec<Ask> = (0..5).map(|nth| prompts.ask(0, nth)).collect();
         let counted: Vec<_> = asks.iter().map(|ask| tokenizer.count(&text(ask)).unwrap()).collect();
@@ -154,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn a_row_says_its_text_or_else_a_prompt_of_the_data_set() {
         let nowhere = Path::new("/nowhere/at/all");
-        let spec = spec(json!({"max_tokens": 64}));
+        let spec = spec(&json!({"max_tokens": 64}));
         let others = Prompts::load(&spec, None, nowhere, &unreachable_hub(nowhere)).await.unwrap();
         let rows = vec![
             row(Said::Text("Say hi.".into()), Some(3)),
@@ -175,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn an_embedding_has_no_output_whatever_the_trace_tells() {
         let rows = vec![row(Said::Text("x".into()), Some(9))];
-        let spec = spec(json!({"endpoint": "embeddings"}));
+        let spec = spec(&json!({"endpoint": "embeddings"}));
         let prompts = Prompts::replaying(rows, &spec, None, None).await.unwrap();
         assert_eq!(prompts.ask(0, 0).length.max_tokens, 0);
     }
@@ -183,7 +183,7 @@ mod tests {
     #[tokio::test]
     async fn a_tokenizer_that_cannot_count_by_words_is_refused() {
         let rows = vec![tokens(9, None, &[])];
-        let refused = Prompts::replaying(rows, &spec(json!({})), Some(&bytes()), None).await;
+        let refused = Prompts::replaying(rows, &spec(&json!({})), Some(&bytes()), None).await;
         assert!(refused.unwrap_err().to_string().starts_with("tokenizer: it has 0 of the words "));
     }
 }
