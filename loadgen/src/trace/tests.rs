@@ -232,7 +232,8 @@ fn a_million_rows_are_forty_bytes_each() {
 
 #[test]
 fn only_what_can_be_sent_is_kept_and_when_it_would_go_on() {
-    let own = [10, 11, 12, 13, 14].map(|at_s| format!("{{\"at_s\":{at_s}}}\n")).concat();
+    let row = |at_s: u32| format!("{{\"at_s\":{at_s}}}\n");
+    let own = [10, 11, 12, 13, 14].map(row).concat();
     let kept = |wanted: Wanted| -> (Vec<Micros>, Option<Micros>) {
         let trace = Trace::read(own.as_bytes(), None, wanted).unwrap();
         (trace.rows.iter().map(|row| row.due_us / 1_000).collect(), trace.beyond_us)
