@@ -120,7 +120,9 @@ impl NewBenchmark {
         let tokenizer = read.parsed("tokenizer").or_else(|| defaults.tokenizer.clone());
         let dataset = read.dataset(defaults);
         let synthetic = read.synthetic(&dataset, tokenizer.as_ref());
-        let output = Output { max_tokens, min_tokens, ignore_eos: read.flag("ignore_eos", false) };
+        let ignore_eos = read.flag("ignore_eos", false);
+        let of_dataset = read.lengths_of_dataset(&dataset);
+        let output = Output { max_tokens, min_tokens, ignore_eos, of_dataset };
         let sampling = Sampling {
             temperature: read.number("temperature", valid(0.9)),
             top_p: read.number("top_p", valid(0.9)),

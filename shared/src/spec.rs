@@ -110,6 +110,10 @@ pub struct Output {
     pub min_tokens: MinTokens,
     /// Ask for exactly `max_tokens`: the end token is ignored where the target takes `ignore_eos`.
     pub ignore_eos: bool,
+    /// Whether each answer may have as many tokens as the data set has for it, and not `max_tokens`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "is_default"))]
+    pub of_dataset: bool,
 }
 
 /// How answers are drawn.

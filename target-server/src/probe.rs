@@ -211,6 +211,7 @@ impl Ask<'_> {
             max_tokens: MaxTokens::try_from(most).expect("lower than a valid one, and not 0"),
             min_tokens: MinTokens::try_from(fewest).expect("lower than max_tokens"),
             ignore_eos: fields.ignore_eos,
+            of_dataset: false,
         };
         let can = fields.taken_by(found.clone());
         let mould = RequestMould::new(&self.spec.call, &output, &self.spec.sampling, &can);

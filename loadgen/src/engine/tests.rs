@@ -93,7 +93,7 @@ async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Digest> {
     let prompts = Prompts::embedded(SEED);
     let tag_of = |nth: usize| {
         let ask = prompts.ask(readiness::OPEN_LOOP_USER, nth as u64);
-        tag(ask.texts().next().expect("a text")).expect("a tag").to_owned()
+        tag(ask.said().first_text().expect("a text")).expect("a tag").to_owned()
     };
     let scripts: BTreeMap<String, Script> =
         cases.iter().enumerate().map(|(nth, case)| (tag_of(nth), case.script.clone())).collect();

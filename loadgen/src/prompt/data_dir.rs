@@ -36,23 +36,33 @@ pub enum FileError {
 
 /// The bytes of the file `path` below `data_dir`, at most `limit`.
 pub(super) async fn read(data_dir: &Path, path: &str, limit: u64) -> Result<Vec<u8>, FileError> {
+    let (data_dir, path) = (data_dir.to_owned(), path.to_owned());
+    let failed = |cause| FileError::Unreadable { path: path.clone(), cause };
+    let name = path.clone();
+    tokio::task::spawn_blocking(move || read_now(&data_dir, &name, limit))
+        .await
+        .map_err(|crashed| failed(io::Error::other(crashed)))?
+}
+
+/// The same, for whoever may wait.
+pub(super) fn read_now(data_dir: &Path, path: &str, limit: u64) -> Result<Vec<u8>, FileError> {
     let failed = |cause: io::Error| match cause.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileError::Missing(path.into()),
         _ => FileError::Unreadable { path: path.into(), cause },
     };
-    let root = tokio::fs::canonicalize(data_dir).await.map_err(failed)?;
-    let file = tokio::fs::canonicalize(root.join(path)).await.map_err(failed)?;
+    let root = std::fs::canonicalize(data_dir).map_err(failed)?;
+    let file = std::fs::canonicalize(root.join(path)).map_err(failed)?;
     if !file.starts_with(&root) {
         return Err(FileError::Outside(path.into()));
     }
-    let found = tokio::fs::metadata(&file).await.map_err(failed)?;
+    let found = std::fs::metadata(&file).map_err(failed)?;
     if !found.is_file() {
         return Err(FileError::NotAFile(path.into()));
     }
     if found.len() > limit {
         return Err(FileError::TooLarge { path: path.into(), bytes: found.len(), limit });
     }
-    tokio::fs::read(&file).await.map_err(failed)
+    std::fs::read(&file).map_err(failed)
 }
 
 #[cfg(test)]

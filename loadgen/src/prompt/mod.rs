@@ -5,12 +5,10 @@
 
 mod ask;
 mod chance;
-mod columns;
 mod data_dir;
+mod dataset;
 mod embedded;
 mod hub;
-mod json_rows;
-mod jsonl;
 mod lengths;
 mod synthetic;
 mod tokenizer;
@@ -24,8 +22,9 @@ use target::request::Length;
 pub(crate) use ask::Ask;
 use chance::{mixed, tag};
 pub use data_dir::FileError;
+pub use dataset::Unreadable;
+use dataset::{Conversation, DataSet, Wants};
 pub use hub::{Hub, HubError, InvalidHub};
-pub use jsonl::LineError;
 pub(crate) use synthetic::Wanted;
 use synthetic::{Made, MadeUp};
 #[cfg(test)]
@@ -50,8 +49,8 @@ pub struct Prompts {
 
 #[derive(Clone, Debug)]
 enum Source {
-    /// A list of texts, at least one.
-    Listed(Vec<Box<str>>),
+    /// A list, at least one.
+    Listed(Vec<Conversation>),
     /// Texts made up to be of a wanted length.
     MadeUp(Box<MadeUp>),
 }
@@ -65,8 +64,9 @@ impl Prompts {
         data_dir: &Path,
         hub: &Hub,
     ) -> Result<Self, PromptError> {
-        let texts = match &spec.dataset {
-            PromptSource::Embedded => embedded::prompts().map(str::to_owned).collect(),
+        let wants = Wants::of(spec, tokenizer);
+        let conversations = match &spec.dataset {
+            PromptSource::Embedded => embedded::prompts().map(Conversation::text).collect(),
             PromptSource::Synthetic => {
                 let (Some(synthetic), Some(tokenizer)) = (spec.synthetic.clone(), tokenizer) else {
                     return Err(PromptError::NoLengths);
@@ -75,21 +75,17 @@ impl Prompts {
                 let made_up = apart(move || MadeUp::drawn(&synthetic, &tokenizer, seed)).await??;
                 return Ok(Self::from(Source::MadeUp(Box::new(made_up)), spec));
             }
-            PromptSource::Jsonl(path) => {
-                let bytes = data_dir::read(data_dir, path, jsonl::LARGEST_FILE).await?;
-                let name = path.clone();
-                apart(move || {
-                    jsonl::prompts(&bytes).map_err(|error| PromptError::Line { path: name, error })
-                })
-                .await??
+            PromptSource::File(path) => {
+                let set = DataSet::local(data_dir, path);
+                apart(move || set.conversations(&wants)).await??
             }
             PromptSource::Hub(id) => {
-                let file = hub.dataset_file(id).await?;
-                let id = id.clone();
-                apart(move || columns::prompts(&id, &file)).await??
+                let set = DataSet::fetched(id, hub.dataset_file(id).await?);
+                apart(move || set.conversations(&wants)).await??
             }
         };
-        let listed = listed(texts).ok_or_else(|| PromptError::Empty(spec.dataset.to_string()))?;
+        let listed =
+            listed(conversations).ok_or_else(|| PromptError::Empty(spec.dataset.to_string()))?;
         Ok(Self::from(listed, spec))
     }
 
@@ -119,15 +115,18 @@ impl Prompts {
     /// The embedded prompts.
     #[cfg(test)]
     pub(crate) fn embedded(seed: u64) -> Self {
-        let texts = embedded::prompts().map(str::to_owned).collect();
         let length = Length { max_tokens: 8, min_tokens: 1 };
-        Self { source: listed(texts).expect("some"), seed, length }
+        Self {
+            source: listed(embedded::prompts().map(Conversation::text).collect()).expect("some"),
+            seed,
+            length,
+        }
     }
 
     #[cfg(test)]
     fn count(&self) -> usize {
         match &self.source {
-            Source::Listed(texts) => texts.len(),
+            Source::Listed(list) => list.len(),
             Source::MadeUp(_) => 0,
         }
     }
@@ -139,24 +138,23 @@ impl Prompts {
     #[expect(clippy::cast_possible_truncation, reason = "the remainder is below a length")]
     pub(crate) fn ask(&self, user: u32, nth: u64) -> Ask {
         match &self.source {
-            Source::Listed(texts) => {
+            Source::Listed(list) => {
                 let tag = tag(self.seed, user, nth);
-                let chosen = (mixed(tag) % texts.len() as u64) as usize;
-                Ask::text(format!("[{tag:016x}] {}", texts[chosen]), self.length)
+                let chosen = &list[(mixed(tag) % list.len() as u64) as usize];
+                let (messages, output_tokens) = chosen.begun(tag);
+                Ask::messages(messages, self.length.at_most(output_tokens))
             }
             Source::MadeUp(made_up) => {
                 let Made { text, output_tokens, .. } = made_up.make(self.seed, user, nth);
-                let max_tokens = output_tokens.unwrap_or(self.length.max_tokens);
-                Ask::text(text, Length { max_tokens, ..self.length })
+                Ask::text(text, self.length.at_most(output_tokens))
             }
         }
     }
 }
 
 /// A list of prompts; none: there is none in it.
-fn listed(texts: Vec<String>) -> Option<Source> {
-    let texts: Vec<Box<str>> = texts.into_iter().take(MOST_PROMPTS).map(Into::into).collect();
-    (!texts.is_empty()).then_some(Source::Listed(texts))
+fn listed(list: Vec<Conversation>) -> Option<Source> {
+    (!list.is_empty()).then_some(Source::Listed(list))
 }
 
 /// Runs `work` where it may take seconds.
@@ -172,39 +170,17 @@ pub enum PromptError {
     /// The file could not be read.
     #[error("dataset: {0}")]
     File(#[from] FileError),
-    /// A line of the file holds no prompt.
-    #[error("dataset: {path}, {error}")]
-    Line {
-        /// The file.
-        path: String,
-        /// The line, and what is wrong with it.
-        error: LineError,
+    /// The data set cannot be read, or a row of it cannot be sent.
+    #[error("dataset: {name}, {error}")]
+    DataSet {
+        /// The data set, with its file.
+        name: String,
+        /// What is wrong, and where.
+        error: Unreadable,
     },
     /// The hub did not give it.
     #[error("dataset: {0}")]
     Hub(#[from] HubError),
-    /// A file of the hub's dataset that cannot be read.
-    #[error("dataset {id}: {file} cannot be read: {why}")]
-    Unreadable {
-        /// The dataset.
-        id: String,
-        /// The file in it.
-        file: String,
-        /// What the reader says.
-        why: String,
-    },
-    /// No column holds texts.
-    #[error("dataset {id}: {file} has no text column; it has {found}, looked for {known}")]
-    NoTextColumn {
-        /// The dataset.
-        id: String,
-        /// The file in it.
-        file: String,
-        /// The columns it has.
-        found: String,
-        /// The columns that would do.
-        known: String,
-    },
     /// Not one prompt.
     #[error("dataset {0} holds no prompt")]
     Empty(String),

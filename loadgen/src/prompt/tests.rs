@@ -32,11 +32,12 @@ async fn embedded(seed: u64) -> Prompts {
 }
 
 fn of(texts: Vec<String>, seed: u64) -> Prompts {
-    Prompts::from(listed(texts).unwrap(), &spec("", seed))
+    let list = texts.iter().map(|text| Conversation::text(text)).collect();
+    Prompts::from(listed(list).unwrap(), &spec("", seed))
 }
 
 fn text(ask: &Ask) -> &str {
-    ask.texts().next().unwrap()
+    ask.said().first_text().unwrap()
 }
 
 #[tokio::test]
@@ -82,7 +83,7 @@ async fn a_file_below_the_data_directory_is_loaded_or_says_why_not() {
     assert_eq!(load("chat.jsonl", dir.path()).await.unwrap().count(), 2);
     let error = async |source| load(source, dir.path()).await.unwrap_err();
     let broken = error("broken.jsonl").await.to_string();
-    assert!(broken.starts_with("dataset: broken.jsonl, line 2 is not a JSON object: "), "{broken}");
+    assert!(broken.starts_with("dataset: broken.jsonl, line 2 cannot be read: "), "{broken}");
     assert_eq!(error("empty.jsonl").await.to_string(), "dataset empty.jsonl holds no prompt");
     let missing = error("none.jsonl").await;
     assert_eq!(missing.reason().code, ReasonCode::Dataset);

@@ -9,6 +9,9 @@ use crate::{
 const OF_SYNTHETIC: [&str; 5] =
     ["prompt_tokens", "output_tokens", "mix", "prefix_tokens", "prefix_count"];
 
+/// What `output_tokens` says where each row has its own.
+const DATASET: &str = "dataset";
+
 impl Reader<'_> {
     /// Where prompts come from: what is named, else `synthetic` where a length is given.
     pub(super) fn dataset(&mut self, defaults: &Defaults) -> PromptSource {
@@ -20,11 +23,32 @@ impl Reader<'_> {
             None => defaults.dataset.clone(),
         };
         if source != PromptSource::Synthetic {
-            for name in OF_SYNTHETIC.into_iter().filter(|name| self.has(name)).collect::<Vec<_>>() {
+            let whose =
+                |name: &&str| self.has(name) && !(*name == "output_tokens" && self.says_dataset());
+            for name in OF_SYNTHETIC.into_iter().filter(whose).collect::<Vec<_>>() {
                 self.refuse(name, format!("{name} is for dataset synthetic, not {source}"));
             }
         }
         source
+    }
+
+    fn says_dataset(&self) -> bool {
+        self.text("output_tokens").as_deref() == Some(DATASET)
+    }
+
+    /// Whether answers may be as long as the rows of `source` say.
+    pub(super) fn lengths_of_dataset(&mut self, source: &PromptSource) -> bool {
+        if !self.says_dataset() {
+            return false;
+        }
+        let rows = matches!(source, PromptSource::File(_) | PromptSource::Hub(_));
+        if !rows {
+            let why = format!(
+                "output_tokens cannot be {DATASET} with dataset {source}: only the rows of a file or of a Hugging Face dataset have lengths of their own"
+            );
+            self.refuse("output_tokens", why);
+        }
+        rows
     }
 
     /// How prompts are made up; none: `source` has them.
@@ -62,7 +86,7 @@ impl Reader<'_> {
             return None;
         };
         let prompt = self.length("prompt_tokens", &prompt, TokenLength::of_prompt)?;
-        let output = match self.text("output_tokens") {
+        let output = match self.text("output_tokens").filter(|_| !self.says_dataset()) {
             Some(output) => Some(self.length("output_tokens", &output, TokenLength::of_output)?),
             None => None,
         };
@@ -144,6 +168,30 @@ mod tests {
         let plain = serde_json::to_value(spec(json!({})).unwrap()).unwrap();
         assert!(plain.get("synthetic").is_none());
         assert_eq!(plain["dataset"], "embedded");
+    }
+
+    #[test]
+    fn answers_may_be_as_long_as_the_rows_say() {
+        let fields = json!({"dataset": "chat.json", "output_tokens": "dataset"});
+        let own = spec(fields).unwrap();
+        assert!(own.output.of_dataset && own.synthetic.is_none());
+        let stored = serde_json::to_value(&own).unwrap();
+        assert_eq!(serde_json::from_value::<BenchmarkSpec>(stored).unwrap(), own);
+        let plain = serde_json::to_value(spec(json!({})).unwrap()).unwrap();
+        assert!(plain["output"].get("of_dataset").is_none());
+        for fields in [
+            json!({"output_tokens": "dataset"}),
+            json!({"output_tokens": "dataset", "prompt_tokens": 9, "tokenizer": "t.json"}),
+        ] {
+            let refused = spec(fields).unwrap_err();
+            assert!(refused[0].starts_with("output_tokens cannot be dataset with"), "{refused:?}");
+            assert_eq!(refused.len(), 1);
+        }
+        assert_eq!(
+            spec(json!({"endpoint": "embeddings", "dataset": "a.csv", "output_tokens": "dataset"}))
+                .unwrap_err(),
+            ["output_tokens cannot be given with endpoint embeddings"]
+        );
     }
 
     #[test]

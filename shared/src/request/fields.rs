@@ -134,7 +134,7 @@ pub const FIELDS: &[Field] = &[
         "dataset",
         Kind::Text { max_chars: 256 },
         "LOCUST_DATASET, else embedded",
-        "`embedded`, `synthetic`, a .jsonl file below DATA_DIR, or the id of a Hugging Face dataset.",
+        "`embedded`, `synthetic`, a file of prompts or conversations below DATA_DIR (.jsonl, .json, .csv, .parquet), or the id of a Hugging Face dataset.",
     ),
     field(
         "prompt_tokens",
@@ -146,7 +146,7 @@ pub const FIELDS: &[Field] = &[
         "output_tokens",
         Kind::Text { max_chars: 64 },
         "max_tokens",
-        "Most tokens of a synthetic prompt's answer, written as prompt_tokens is; with ignore_eos exactly so many.",
+        "Most tokens of a synthetic prompt's answer, written as prompt_tokens is; or `dataset`: of each answer what the data set's row says, in output_tokens or by its recorded answer. With ignore_eos exactly so many.",
     ),
     field(
         "mix",
