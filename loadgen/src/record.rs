@@ -39,6 +39,7 @@ pub(crate) fn record(
         index,
         user: by_user.then_some(sample.user),
         nth: sample.nth,
+        turn: sample.turn,
         intended_us: sample.intended_us,
         picked_up_us: sample.picked_up_us,
         sent_us: sample.sent_us,

@@ -14,6 +14,8 @@ pub struct Sample {
     pub user: u32,
     /// The user's how manyeth request, from 0; in an open loop, its number in the schedule.
     pub nth: u64,
+    /// Which turn of the user's conversation it was, from 1; none: there was no conversation.
+    pub turn: Option<u32>,
     /// When the schedule wanted it sent.
     pub intended_us: Micros,
     /// When a load thread took it up; later than intended by the client's own lag.

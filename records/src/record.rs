@@ -11,6 +11,8 @@ pub struct Record {
     pub user: Option<u32>,
     /// The user's how manyeth request, from 0; in an open loop, its number in the schedule.
     pub nth: u64,
+    /// Which turn of the user's conversation, from 1; none: there was no conversation.
+    pub turn: Option<u32>,
     /// When the schedule wanted it sent.
     pub intended_us: u64,
     /// When a load thread took it up.

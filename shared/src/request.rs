@@ -120,6 +120,7 @@ impl NewBenchmark {
         let tokenizer = read.parsed("tokenizer").or_else(|| defaults.tokenizer.clone());
         let dataset = read.dataset(defaults);
         let synthetic = read.synthetic(&dataset, tokenizer.as_ref());
+        let turns = read.turns(&load, &dataset);
         let ignore_eos = read.flag("ignore_eos", false);
         let of_dataset = read.lengths_of_dataset(&dataset);
         let output = Output { max_tokens, min_tokens, ignore_eos, of_dataset };
@@ -153,6 +154,7 @@ impl NewBenchmark {
                     load,
                     dataset,
                     synthetic,
+                    turns,
                     tokenizer,
                     output,
                     sampling,

@@ -54,7 +54,7 @@ impl OpenLoop {
 
 async fn send(sender: Rc<Sender>, nth: u64, due_us: Micros, kept: Kept, place: Place) {
     let mut connection = kept.borrow_mut().pop();
-    sender.send((OPEN_LOOP_USER, nth), due_us, &mut connection).await;
+    sender.send((OPEN_LOOP_USER, nth), due_us, &mut connection, None).await;
     kept.borrow_mut().extend(connection);
     drop(place);
 }

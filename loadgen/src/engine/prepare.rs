@@ -118,7 +118,10 @@ pub(crate) struct Run {
     pub(crate) limits: Limits,
     pub(crate) form: Form,
     pub(crate) seed: u64,
+    /// Whether answers' texts are kept: a tokenizer, or a user's next request needs them.
     pub(crate) keep_text: bool,
+    /// Whether a tokenizer reads them.
+    pub(crate) count_text: bool,
     /// When requests are due; none: answers decide.
     pub(crate) schedule: Option<Schedule>,
 }
@@ -162,7 +165,8 @@ pub async fn prepare(
         limits: Limits::of(&spec.timeouts, spec.call.stream),
         form: Form::from(&spec.call),
         seed: spec.seed.get(),
-        keep_text: tokenizer.is_some(),
+        keep_text: tokenizer.is_some() || spec.turns.is_some(),
+        count_text: tokenizer.is_some(),
         schedule: Schedule::of(&spec.load, spec.seed.get()),
     };
     let mut environment = environment(&spec, capabilities, &settings.runner, load_threads);

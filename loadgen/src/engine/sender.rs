@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{prepare::Run, room::Budget};
 use crate::{
     exchange::{Attempt, Exchanger},
+    prompt::Dialogue,
     sample::{Micros, Outcome, Sample},
 };
 
@@ -51,16 +52,18 @@ impl Sender {
     }
 
     /// Sends user `user`'s request `nth` over the connection that is kept, or one of its own.
-    /// None: nobody takes samples any more.
+    /// `dialogue` is the conversation that the user holds. None: nobody takes samples any more.
     pub(super) async fn send(
         &self,
         (user, nth): (u32, u64),
         due_us: Micros,
         kept: &mut Option<Connection>,
+        mut dialogue: Option<&mut Dialogue>,
     ) -> Option<Over> {
         let Self { run, exchanger, .. } = self;
         exchanger.live.add_started();
-        let mut attempt = Attempt::new((user, nth), due_us, &run.prompts, exchanger);
+        let said = dialogue.as_deref_mut();
+        let mut attempt = Attempt::new((user, nth), due_us, &run.prompts, said, exchanger);
         let body = Bytes::from(run.request.body(attempt.ask.said(), attempt.ask.length));
         let outcome = tokio::select! {
             biased;
@@ -76,7 +79,7 @@ impl Sender {
             Outcome::Cancelled => exchanger.live.add_cancelled(),
         }
         let failed = matches!(outcome, Outcome::Failed(_));
-        let sample = attempt.into_sample(outcome, exchanger);
+        let sample = attempt.into_sample(outcome, dialogue, exchanger);
         let end_us = sample.end_us;
         self.samples.send(sample).ok()?;
         Some(Over { end_us, failed })

@@ -127,7 +127,7 @@ async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Digest> {
     let prepared = prepare(new.spec, None, &settings).await.unwrap();
     let load = prepared.spec.load.clone();
     let mut run = Arc::into_inner(prepared.run).unwrap();
-    run.keep_text = true;
+    (run.keep_text, run.count_text) = (true, true);
     let origin = Instant::now() + RUN_UP;
     let (sender, incoming) = mpsc::channel();
     let stop = CancellationToken::new();

@@ -43,6 +43,14 @@ impl Ask {
         }
     }
 
+    /// What is said, as a conversation.
+    pub fn into_messages(self) -> Vec<Message> {
+        match self.words {
+            Words::Text(text) => vec![Message::text(Role::User, text)],
+            Words::Messages(messages) => messages,
+        }
+    }
+
     /// The tokens of all its texts; none: it has an image, or something the vocabulary cannot.
     pub fn tokens(&self, tokenizer: &Tokenizer) -> Option<u64> {
         match &self.words {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use shared::{BenchmarkSpec, Endpoint};
+use shared::{BenchmarkSpec, Endpoint, Turns};
 
 pub(super) use self::conversation::Conversation;
 pub use self::{conversation::Unsendable, images::NoImage};
@@ -56,7 +56,7 @@ pub(super) struct Wants {
 impl Wants {
     pub(super) fn of(spec: &BenchmarkSpec, tokenizer: Option<&Tokenizer>) -> Self {
         Self {
-            turns: 1,
+            turns: spec.turns.map_or(1, Turns::get) as usize,
             endpoint: spec.call.endpoint,
             lengths: spec.output.of_dataset,
             tokenizer: tokenizer.cloned(),

@@ -7,6 +7,7 @@ mod ask;
 mod chance;
 mod data_dir;
 mod dataset;
+mod dialogue;
 mod embedded;
 mod hub;
 mod lengths;
@@ -16,14 +17,15 @@ mod words;
 
 use std::path::Path;
 
-use shared::{BenchmarkSpec, Endpoint, PromptSource, Reason, ReasonCode};
-use target::request::Length;
+use shared::{BenchmarkSpec, Endpoint, PromptSource, Reason, ReasonCode, Turns};
+use target::request::{Length, Message, Role};
 
 pub(crate) use ask::Ask;
 use chance::{mixed, tag};
 pub use data_dir::FileError;
 pub use dataset::Unreadable;
 use dataset::{Conversation, DataSet, Wants};
+pub(crate) use dialogue::Dialogue;
 pub use hub::{Hub, HubError, InvalidHub};
 pub(crate) use synthetic::Wanted;
 use synthetic::{Made, MadeUp};
@@ -45,6 +47,8 @@ pub struct Prompts {
     seed: u64,
     /// How long answers may be where the source does not tell.
     length: Length,
+    /// Most turns of a conversation.
+    turns: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -101,7 +105,7 @@ impl Prompts {
     ) -> Result<Self, PromptError> {
         let tokenizer = tokenizer.clone();
         let made_up = apart(move || MadeUp::listed(wanted, &tokenizer, seed)).await??;
-        Ok(Self { source: Source::MadeUp(Box::new(made_up)), seed, length })
+        Ok(Self { source: Source::MadeUp(Box::new(made_up)), seed, length, turns: 1 })
     }
 
     fn from(source: Source, spec: &BenchmarkSpec) -> Self {
@@ -109,7 +113,8 @@ impl Prompts {
             Endpoint::Embeddings => Length { max_tokens: 0, min_tokens: 0 },
             _ => Length::from(&spec.output),
         };
-        Self { source, seed: spec.seed.get(), length }
+        let turns = spec.turns.map_or(1, Turns::get);
+        Self { source, seed: spec.seed.get(), length, turns }
     }
 
     /// The embedded prompts.
@@ -120,6 +125,7 @@ impl Prompts {
             source: listed(embedded::prompts().map(Conversation::text).collect()).expect("some"),
             seed,
             length,
+            turns: 1,
         }
     }
 
@@ -131,17 +137,52 @@ impl Prompts {
         }
     }
 
+    /// What user `user`'s request `nth` (from 0) says, as `dialogue` has come; none: requests have
+    /// nothing to do with each other.
+    pub(crate) fn ask_in(&self, dialogue: Option<&mut Dialogue>, user: u32, nth: u64) -> Ask {
+        match dialogue {
+            Some(dialogue) => dialogue.ask(self, user, nth),
+            None => self.ask(user, nth),
+        }
+    }
+
+    /// A user's conversation before it begins; none: requests have nothing to do with each other.
+    pub(crate) fn dialogue(&self) -> Option<Dialogue> {
+        (self.turns > 1).then(Dialogue::default)
+    }
+
+    /// What user `user` adds in its request `nth` to the conversation that its request `began`
+    /// began, when `turns` of it are answered; none: it is over.
+    fn go_on(
+        &self,
+        (user, began): (u32, u64),
+        nth: u64,
+        turns: u32,
+    ) -> Option<(Vec<Message>, Length)> {
+        if turns >= self.turns {
+            return None;
+        }
+        match &self.source {
+            Source::Listed(list) => {
+                let turn = chosen(list, tag(self.seed, user, began)).turn(turns as usize)?;
+                Some((turn.asked.clone(), self.length.at_most(turn.output_tokens)))
+            }
+            Source::MadeUp(made_up) => {
+                let Made { text, output_tokens, .. } = made_up.make_further(self.seed, user, nth);
+                Some((vec![Message::text(Role::User, text)], self.length.at_most(output_tokens)))
+            }
+        }
+    }
+
     /// What user `user`'s request `nth` (from 0) says. The same arguments give the same.
     ///
     /// A prompt of a list stands behind a tag that no other request of the run has, so that a prefix
     /// cache cannot answer for the model; the tag derives from the seed, so that two runs differ too.
-    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below a length")]
     pub(crate) fn ask(&self, user: u32, nth: u64) -> Ask {
         match &self.source {
             Source::Listed(list) => {
                 let tag = tag(self.seed, user, nth);
-                let chosen = &list[(mixed(tag) % list.len() as u64) as usize];
-                let (messages, output_tokens) = chosen.begun(tag);
+                let (messages, output_tokens) = chosen(list, tag).begun(tag);
                 Ask::messages(messages, self.length.at_most(output_tokens))
             }
             Source::MadeUp(made_up) => {
@@ -150,6 +191,12 @@ impl Prompts {
             }
         }
     }
+}
+
+/// The one of `list` that the request of `tag` has.
+#[expect(clippy::cast_possible_truncation, reason = "the remainder is below a length")]
+fn chosen(list: &[Conversation], tag: u64) -> &Conversation {
+    &list[(mixed(tag) % list.len() as u64) as usize]
 }
 
 /// A list of prompts; none: there is none in it.

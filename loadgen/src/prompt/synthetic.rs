@@ -100,7 +100,7 @@ impl MadeUp {
     /// The prompt of user `user`'s request `nth`; of a list, of its request `nth`.
     pub(super) fn make(&self, seed: u64, user: u32, nth: u64) -> Made {
         match &self.plan {
-            Plan::Drawn(synthetic) => self.draw(synthetic, seed, user, nth),
+            Plan::Drawn(synthetic) => self.draw(synthetic, synthetic.prefixes, seed, (user, nth)),
             Plan::Listed(wanted) => {
                 let at = usize::try_from(nth).unwrap_or(usize::MAX) % wanted.len().max(1);
                 self.assemble(&wanted[at], seed, user, nth)
@@ -108,12 +108,26 @@ impl MadeUp {
         }
     }
 
-    fn draw(&self, synthetic: &Synthetic, seed: u64, user: u32, nth: u64) -> Made {
+    /// The prompt of a request that goes on with a conversation: no beginning is shared there.
+    pub(super) fn make_further(&self, seed: u64, user: u32, nth: u64) -> Made {
+        match &self.plan {
+            Plan::Drawn(synthetic) => self.draw(synthetic, None, seed, (user, nth)),
+            Plan::Listed(_) => self.make(seed, user, nth),
+        }
+    }
+
+    fn draw(
+        &self,
+        synthetic: &Synthetic,
+        prefixes: Option<Prefixes>,
+        seed: u64,
+        (user, nth): (u32, u64),
+    ) -> Made {
         let mut draws = Draws::of_request(Purpose::Choice, seed, user, nth);
         let (tokens, output_tokens) = lengths::draw(&synthetic.lengths, &mut draws);
         let mut text = String::with_capacity(Words::room(tokens));
         let mut own = tokens;
-        if let Some(Prefixes { tokens, count }) = synthetic.prefixes {
+        if let Some(Prefixes { tokens, count }) = prefixes {
             let which = draws.below(count.get().into());
             let mut prefix = Draws::of_thing(Purpose::Prefix, seed, which);
             self.words.write(&mut text, &mut prefix, tokens.get());

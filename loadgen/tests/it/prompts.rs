@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{DRIVERS, ms, settings, short};
 
 /// A tokenizer to which every word is one token.
-fn tokenizer_json() -> Value {
+pub(super) fn tokenizer_json() -> Value {
     json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
         "normalizer": null, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null,

@@ -2,7 +2,8 @@
 
 use super::{Defaults, reader::Reader, valid};
 use crate::{
-    InvalidLengths, LengthMix, Prefixes, PromptSource, Synthetic, TokenLength, TokenizerSource,
+    InvalidLengths, LengthMix, Load, Prefixes, PromptSource, StagesOf, Synthetic, TokenLength,
+    TokenizerSource, Turns,
 };
 
 /// The fields that make prompts up.
@@ -30,6 +31,28 @@ impl Reader<'_> {
             }
         }
         source
+    }
+
+    /// Turns of the conversations that users hold; none: they hold none.
+    pub(super) fn turns(&mut self, load: &Load, source: &PromptSource) -> Option<Turns> {
+        let turns: Turns = self.optional("turns").filter(|turns: &Turns| turns.get() > 1)?;
+        let by_users = match load {
+            Load::ClosedLoop(_) => true,
+            Load::Staged(plan) => plan.of == StagesOf::Users,
+            _ => false,
+        };
+        if !by_users {
+            let why = format!(
+                "turns cannot be above 1 with arrival {}: a user who waits for its answer must send the next turn, so it is for closed_loop and for stages of users",
+                load.kind()
+            );
+            self.refuse("turns", why);
+        }
+        if *source == PromptSource::Embedded {
+            let why = "turns cannot be above 1 with dataset embedded, which has single prompts; it is for synthetic and for data sets of conversations";
+            self.refuse("turns", why.to_owned());
+        }
+        Some(turns)
     }
 
     fn says_dataset(&self) -> bool {
@@ -171,6 +194,20 @@ mod tests {
     }
 
     #[test]
+    fn users_hold_conversations_where_they_wait_for_answers() {
+        for load in [json!({}), json!({"stages": "5:5", "stages_of": "users"})] {
+            let mut fields = load;
+            (fields["turns"], fields["dataset"]) = (json!(3), json!("a.json"));
+            let spec = spec(fields).unwrap();
+            assert_eq!(spec.turns, Some(valid(3)));
+            let stored = serde_json::to_value(&spec).unwrap();
+            assert_eq!(serde_json::from_value::<BenchmarkSpec>(stored).unwrap(), spec);
+        }
+        let one = spec(json!({"turns": 1, "rate": 5})).unwrap();
+        assert!(one.turns.is_none() && serde_json::to_value(one).unwrap().get("turns").is_none());
+    }
+
+    #[test]
     fn answers_may_be_as_long_as_the_rows_say() {
         let fields = json!({"dataset": "chat.json", "output_tokens": "dataset"});
         let own = spec(fields).unwrap();
@@ -225,6 +262,26 @@ mod tests {
             (
                 json!({"tokenizer": "t.json", "prompt_tokens": "uniform(5,9)", "prefix_tokens": 5}),
                 "prefix_tokens must be below the shortest prompt's tokens, but 5 >= 5",
+            ),
+            (
+                json!({"turns": 2}),
+                "turns cannot be above 1 with dataset embedded, which has single prompts; it is for synthetic and for data sets of conversations",
+            ),
+            (
+                json!({"turns": 101, "dataset": "a.json"}),
+                "turns must be between 1 and 100, not 101",
+            ),
+            (
+                json!({"turns": 2, "dataset": "a.json", "endpoint": "embeddings"}),
+                "turns cannot be given with endpoint embeddings",
+            ),
+            (
+                json!({"turns": 2, "dataset": "a.json", "rate": 5}),
+                "turns cannot be above 1 with arrival constant: a user who waits for its answer must send the next turn, so it is for closed_loop and for stages of users",
+            ),
+            (
+                json!({"turns": 2, "dataset": "a.json", "stages": "5:5", "stages_of": "rate"}),
+                "turns cannot be above 1 with arrival staged: a user who waits for its answer must send the next turn, so it is for closed_loop and for stages of users",
             ),
             (
                 json!({"tokenizer": "t.json", "prompt_tokens": 0}),

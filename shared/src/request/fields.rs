@@ -4,7 +4,7 @@ use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
 use crate::{
     DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency, MaxErrorRate, MaxRequests,
     MaxTokens, MinTokens, ModelName, PrefixCount, PrefixTokens, RequestRate, RequestsPerUser, Seed,
-    SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS, TimeoutS, TopP, Users, Variation,
+    SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS, TimeoutS, TopP, Turns, Users, Variation,
 };
 
 /// A field of a request for a benchmark.
@@ -165,6 +165,12 @@ pub const FIELDS: &[Field] = &[
         Kind::Integer { min: PrefixCount::MIN as u64, max: PrefixCount::MAX as u64 },
         "1",
         "Different beginnings of prefix_tokens; each prompt has one of them, drawn evenly.",
+    ),
+    field(
+        "turns",
+        Kind::Integer { min: Turns::MIN as u64, max: Turns::MAX as u64 },
+        "1",
+        "Most turns of a conversation: a user sends its next message behind all that was said, with the answers that really came, after its wait. Of a data set as many as a row has, of synthetic prompts exactly so many. For closed loops.",
     ),
     field("notes", Kind::Text { max_chars: MAX_NOTES_CHARS }, "none", "Anything to remember."),
     field("favorite", Kind::Flag, "false", "A mark to find it by."),

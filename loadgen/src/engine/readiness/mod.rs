@@ -35,6 +35,7 @@ use super::{
 use crate::{
     arrival::ThinkTime,
     exchange::{Attempt, Exchanger},
+    prompt::{Dialogue, Prompts},
     sample::{Micros, Outcome, Sample},
 };
 
@@ -100,7 +101,7 @@ struct Turn {
 impl Readiness {
     /// Sends its share and waits for the answers.
     pub(super) fn drive(self, share: Share) -> io::Result<()> {
-        let mut turn = Turn::of(share)?;
+        let mut turn = Turn::of(share, &self.run.prompts)?;
         let mut events = Events::with_capacity(1_024);
         let mut buffer = ReadBuffer::default();
         let mut watch = Watch::default();
@@ -149,7 +150,7 @@ impl Readiness {
         for seat in turn.seats {
             if let Doing::Asking(exchange) = seat.doing {
                 self.exchanger.live.add_cancelled();
-                self.hand_over(*exchange, Outcome::Cancelled);
+                self.hand_over(*exchange, Outcome::Cancelled, None);
             }
         }
         watch.report(&self);
@@ -229,7 +230,8 @@ impl Readiness {
         };
         exchanger.live.add_started();
         turn.asking += 1;
-        let attempt = Attempt::new((seat.user, seat.nth), seat.due_us, &run.prompts, exchanger);
+        let (who, dialogue) = ((seat.user, seat.nth), seat.dialogue.as_mut());
+        let attempt = Attempt::new(who, seat.due_us, &run.prompts, dialogue, exchanger);
         let body = run.request.body(attempt.ask.said(), attempt.ask.length);
         let now_us = exchanger.now_us();
         let mut exchange = Exchange::new(attempt, body, Token(index), kept, now_us);
@@ -269,7 +271,7 @@ impl Readiness {
             }
         };
         let failed = matches!(outcome, Outcome::Failed(_));
-        let end_us = self.hand_over(*exchange, outcome);
+        let end_us = self.hand_over(*exchange, outcome, seat.dialogue.as_mut());
         turn.asking -= 1;
         if seat.place.take().is_some() {
             turn.free.push(index);
@@ -288,9 +290,14 @@ impl Readiness {
         turn.timers.push(Reverse((seat.due_us, index)));
     }
 
-    /// Gives a request to the analyst; when it ended.
-    fn hand_over(&self, exchange: Exchange, outcome: Outcome) -> Micros {
-        let sample = exchange.attempt.into_sample(outcome, &self.exchanger);
+    /// Gives a request to the analyst, and its answer to its user's `dialogue`; when it ended.
+    fn hand_over(
+        &self,
+        exchange: Exchange,
+        outcome: Outcome,
+        dialogue: Option<&mut Dialogue>,
+    ) -> Micros {
+        let sample = exchange.attempt.into_sample(outcome, dialogue, &self.exchanger);
         let end_us = sample.end_us;
         // Nobody listens only when the run is given up.
         let _ = self.samples.send(sample);
@@ -299,14 +306,14 @@ impl Readiness {
 }
 
 impl Turn {
-    fn of(share: Share) -> io::Result<Self> {
+    fn of(share: Share, prompts: &Prompts) -> io::Result<Self> {
         let (crowd, schedule) = match share {
             Share::Users(crowd) => (crowd, None),
             Share::Schedule(due) => (Crowd::default(), Some(due.peekable())),
         };
         let Crowd { users, think, requests_each } = crowd;
         let seats: Vec<Seat> =
-            users.into_iter().map(|(user, spells)| Seat::new(user, spells)).collect();
+            users.into_iter().map(|(user, spells)| Seat::holding(prompts, user, spells)).collect();
         let timers = seats.iter().enumerate().map(|(index, seat)| Reverse((seat.timed_us, index)));
         let poll = Poll::new()?;
         Ok(Self {

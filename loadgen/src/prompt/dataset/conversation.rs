@@ -89,6 +89,13 @@ impl Conversation {
         Self { at: None, opening: Vec::new(), turns }
     }
 
+    /// Several texts of a user, each behind an answer.
+    #[cfg(test)]
+    pub(in crate::prompt) fn texts(texts: &[&str]) -> Self {
+        let turns = texts.iter().flat_map(|text| Self::text(text).turns).collect();
+        Self { at: None, opening: Vec::new(), turns }
+    }
+
     /// What `row` has for a run that wants `wants`.
     pub(super) fn of(mut row: Row, wants: &Wants, images: &mut Images) -> Result<Self, Unsendable> {
         let own = if wants.lengths { own_length(&mut row)? } else { None };
@@ -138,7 +145,6 @@ impl Conversation {
     }
 
     /// What its turn `nth` (from 0) adds; none: it is over.
-    #[cfg_attr(not(test), expect(dead_code, reason = "dialogues ask for it"))]
     pub(in crate::prompt) fn turn(&self, nth: usize) -> Option<&Turn> {
         self.turns.get(nth)
     }
