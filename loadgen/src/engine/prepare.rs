@@ -148,6 +148,10 @@ pub async fn prepare(
         Control::new(&settings.egress, &spec.url, key.as_ref()).map_err(ProbeFailure::from)?;
     let control = control.sending(spec.call.extra_headers.as_ref());
     let capabilities = probe(&control, &spec).await?;
+    let prompts = match capabilities.context_tokens {
+        Some(tokens) => prompts.fitting_into(tokens, &spec, tokenizer.as_ref()).await?,
+        None => prompts,
+    };
     let scrape = if spec.scrape { Scrape::find(&control).await } else { None };
     let connect_timeout = Duration::from_secs_f64(spec.timeouts.connect_s.get());
     let client =
@@ -190,6 +194,11 @@ impl Prepared {
         &self.environment.target.model
     }
 
+    /// What the run will be made in, and with.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// The same, with a row for each request written to `file`, as Parquet, by a thread of its own.
     #[must_use]
     pub fn recording_to(self, file: impl Write + Send + 'static) -> Self {
@@ -218,6 +227,7 @@ fn environment(
             stream_usage: capabilities.stream_usage,
             ignore_eos: capabilities.ignore_eos,
             min_tokens: capabilities.min_tokens,
+            context_tokens: capabilities.context_tokens,
             dns_ms: None,
         },
         spec_hash: spec_hash(spec),

@@ -5,6 +5,7 @@
 
 mod ask;
 mod chance;
+mod context;
 mod data_dir;
 mod dataset;
 mod dialogue;
@@ -22,6 +23,8 @@ use target::request::{Length, Message, Role};
 
 pub(crate) use ask::Ask;
 use chance::{mixed, tag};
+use context::Context;
+pub use context::TooLong;
 pub use data_dir::FileError;
 pub use dataset::Unreadable;
 use dataset::{Conversation, DataSet, Wants};
@@ -91,6 +94,26 @@ impl Prompts {
         let listed =
             listed(conversations).ok_or_else(|| PromptError::Empty(spec.dataset.to_string()))?;
         Ok(Self::from(listed, spec))
+    }
+
+    /// The same, if a target that takes `tokens` of prompt and answer at once can take them all;
+    /// `tokenizer` counts what may be too long. May take seconds.
+    pub(crate) async fn fitting_into(
+        self,
+        tokens: u64,
+        spec: &BenchmarkSpec,
+        tokenizer: Option<&Tokenizer>,
+    ) -> Result<Self, PromptError> {
+        let context = Context::of(tokens, self.length.max_tokens, spec);
+        let (name, tokenizer) = (spec.dataset.to_string(), tokenizer.cloned());
+        apart(move || {
+            match &self.source {
+                Source::Listed(list) => context.takes(&name, list, tokenizer.as_ref()),
+                Source::MadeUp(made_up) => made_up.fits(&context),
+            }?;
+            Ok(self)
+        })
+        .await?
     }
 
     /// One prompt for each of a list of requests: request `nth` has the `nth`.
@@ -182,8 +205,7 @@ impl Prompts {
         match &self.source {
             Source::Listed(list) => {
                 let tag = tag(self.seed, user, nth);
-                let (messages, output_tokens) = chosen(list, tag).begun(tag);
-                Ask::messages(messages, self.length.at_most(output_tokens))
+                chosen(list, tag).asked(tag, self.length)
             }
             Source::MadeUp(made_up) => {
                 let Made { text, output_tokens, .. } = made_up.make(self.seed, user, nth);
@@ -234,6 +256,9 @@ pub enum PromptError {
     /// Made-up prompts without what they are made of: a spec that no request gives.
     #[error("prompt_tokens: dataset synthetic needs lengths and a tokenizer")]
     NoLengths,
+    /// A prompt that the target cannot take.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
     /// The tokenizer cannot count by words.
     #[error(transparent)]
     Words(#[from] NoWords),

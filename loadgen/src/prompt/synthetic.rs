@@ -8,6 +8,7 @@ use shared::{Prefixes, Synthetic};
 use super::{
     PromptError, Tokenizer,
     chance::{Draws, Purpose},
+    context::{Context, TooLong},
     lengths,
     words::Words,
 };
@@ -87,6 +88,14 @@ impl MadeUp {
             }
         }
         Ok(made_up)
+    }
+
+    /// Whether the longest prompts and their answers fit into `context`.
+    pub(super) fn fits(&self, context: &Context) -> Result<(), TooLong> {
+        match &self.plan {
+            Plan::Drawn(synthetic) => context.takes_drawn(synthetic),
+            Plan::Listed(wanted) => context.takes_listed(wanted),
+        }
     }
 
     /// How many requests there are, where each has its own.

@@ -15,7 +15,7 @@ fn spec(source: &str, seed: u64) -> BenchmarkSpec {
     spec_of(serde_json::json!({"dataset": source}), seed)
 }
 
-fn spec_of(mut fields: serde_json::Value, seed: u64) -> BenchmarkSpec {
+pub(super) fn spec_of(mut fields: serde_json::Value, seed: u64) -> BenchmarkSpec {
     fields["url"] = "http://llm.example".into();
     let fields: Fields = serde_json::from_value(fields).unwrap();
     let seed = Seed::try_from(seed).unwrap();
@@ -231,7 +231,11 @@ async fn lengths_are_exact_by_the_tokenizer_of_a_real_model() {
             let made = made_up.make(7, 3, nth);
             assert_eq!(tokenizer.count(&made.text), Some(made.tokens.into()), "{fields} {nth}");
             let further = made_up.make_further(7, 3, nth);
-            assert_eq!(tokenizer.count(&further.text), Some(further.tokens.into()), "{fields} {nth}");
+            assert_eq!(
+                tokenizer.count(&further.text),
+                Some(further.tokens.into()),
+                "{fields} {nth}"
+            );
         }
     }
 }

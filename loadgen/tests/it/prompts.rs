@@ -156,3 +156,58 @@ async fn images_below_the_data_directory_are_sent_as_data_urls() {
         assert_eq!(content[1], json!({"type": "input_image", "image_url": url}));
     }
 }
+
+/// A load of `fields` on a target that lists a context of `tokens`: why it does not begin, and how
+/// many requests there were by then.
+async fn refused(driver: Driver, tokens: u64, fields: Value) -> (String, usize) {
+    let chat = testkit::Chat::of(&["a"]).usage(4, 1);
+    let models = json!({"data": [{"id": "tiny", "max_model_len": tokens}]});
+    let server = testkit::ScriptedServer::scripted()
+        .on("GET /v1/models", testkit::Script::json(200, &models))
+        .on("POST /v1/chat/completions", chat.script())
+        .start();
+    let data_dir = tempfile::tempdir().unwrap();
+    std::fs::write(data_dir.path().join("t.json"), tokenizer_json().to_string()).unwrap();
+    let rows = format!("{{\"prompt\":\"few words\"}}\n{{\"prompt\":\"{}\"}}\n", "word ".repeat(99));
+    std::fs::write(data_dir.path().join("set.jsonl"), rows).unwrap();
+    let settings = Settings { data_dir: data_dir.path().to_owned(), ..settings(driver) };
+    let prepared = prepare(short(&server.url(), fields), None, &settings).await;
+    let said = match prepared {
+        Ok(prepared) => {
+            assert_eq!(prepared.environment().target.context_tokens, Some(tokens));
+            String::new()
+        }
+        Err(error) => error.reason().detail,
+    };
+    (said, server.requests_to("/v1/chat/completions").len())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_target_cannot_take_is_refused_before_any_load() {
+    let driver = Driver::default();
+    let set = json!({"dataset": "set.jsonl", "tokenizer": "t.json", "max_tokens": 50});
+    for (tokens, fields, expected) in [
+        (
+            149,
+            json!({"prompt_tokens": 100, "tokenizer": "t.json", "max_tokens": 50}),
+            "prompt_tokens: prompt 100 + output 50 > context 149 of the target, in tokens",
+        ),
+        (150, json!({"prompt_tokens": 100, "tokenizer": "t.json", "max_tokens": 50}), ""),
+        (
+            148,
+            set.clone(),
+            "dataset set.jsonl, line 2: prompt 99 + output 50 > context 148 of the target, in tokens",
+        ),
+        (149, set, ""),
+        (
+            128,
+            json!({}),
+            "max_tokens: prompt 1 + output 128 > context 128 of the target, in tokens",
+        ),
+        (4_096, json!({}), ""),
+    ] {
+        let (said, requests) = refused(driver, tokens, fields).await;
+        assert_eq!(said, expected);
+        assert_eq!(requests, 1, "the probe");
+    }
+}

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use shared::{Endpoint, MaxTokens};
-use target::request::{Message, Part, Role};
+use target::request::{Length, Message, Part, Role};
 
 use super::{
     At, NoImage, Wants,
     images::Images,
     row::{ANSWERS, CONVERSATIONS, IMAGES, LENGTHS, PROMPTS, Row, SYSTEMS},
 };
-use crate::prompt::{LONGEST_PROMPT, Tokenizer};
+use crate::prompt::{Ask, LONGEST_PROMPT, Tokenizer};
 
 /// A conversation of a data set, of one turn or more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,17 +131,52 @@ impl Conversation {
         Self { at: Some(at), ..self }
     }
 
-    /// What it says up to the first answer, marked by `tag` at its very beginning, so that no other
-    /// request begins with the same.
-    pub(in crate::prompt) fn begun(&self, tag: u64) -> (Vec<Message>, Option<u32>) {
-        let turn = &self.turns[0];
-        let mut messages: Vec<Message> = self.opening.iter().chain(&turn.asked).cloned().collect();
+    /// Where it stands in its file; none: it is in none.
+    pub(in crate::prompt) fn place(&self) -> Option<At> {
+        self.at
+    }
+
+    /// The texts that each turn adds, and how long its answer may be where the row tells.
+    pub(in crate::prompt) fn each_turn(&self) -> impl Iterator<Item = (Vec<&str>, Option<u32>)> {
+        self.turns.iter().enumerate().map(|(nth, turn)| {
+            let opening = if nth == 0 { self.opening.as_slice() } else { &[] };
+            let parts = opening.iter().chain(&turn.asked).flat_map(|message| &message.parts);
+            (parts.filter_map(Part::text).collect(), turn.output_tokens)
+        })
+    }
+
+    /// The text of its first turn, where that is all there is up to the first answer.
+    fn plain(&self) -> Option<&str> {
+        match (self.opening.as_slice(), self.turns[0].asked.as_slice()) {
+            ([], [Message { role: Role::User, parts }]) => match parts.as_slice() {
+                [Part::Text(text)] => Some(text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The request that begins it, marked by `tag` at its very beginning, so that no other request
+    /// begins with the same. Its answer may be of `length` where the row does not tell.
+    pub(in crate::prompt) fn asked(&self, tag: u64, length: Length) -> Ask {
+        let length = length.at_most(self.turns[0].output_tokens);
+        // Most prompts: no list is made for them.
+        if let Some(text) = self.plain() {
+            return Ask::text(format!("[{tag:016x}] {text}"), length);
+        }
+        Ask::messages(self.begun(tag), length)
+    }
+
+    /// What it says up to the first answer, marked by `tag`.
+    fn begun(&self, tag: u64) -> Vec<Message> {
+        let asked = &self.turns[0].asked;
+        let mut messages: Vec<Message> = self.opening.iter().chain(asked).cloned().collect();
         let first = &mut messages[0].parts;
         match first.iter_mut().find_map(Part::text_mut) {
             Some(text) => *text = format!("[{tag:016x}] {text}").into(),
             None => first.insert(0, Part::Text(format!("[{tag:016x}]").into())),
         }
-        (messages, turn.output_tokens)
+        messages
     }
 
     /// What its turn `nth` (from 0) adds; none: it is over.

@@ -6,7 +6,7 @@ use parquet::{
     file::{properties::WriterProperties, writer::SerializedFileWriter},
     schema::parser::parse_message_type,
 };
-use target::request::{Message, Part, Role};
+use target::request::{Length, Message, Part, Role};
 
 use super::*;
 use crate::prompt::{LONGEST_PROMPT, tokenizer_tests::words};
@@ -32,13 +32,19 @@ fn read_as(
     set.conversations(wants).map_err(|error| error.to_string())
 }
 
+const LENGTH: Length = Length { max_tokens: 99, min_tokens: 0 };
+
+fn begun(conversation: &Conversation, tag: u64) -> Vec<Message> {
+    conversation.asked(tag, LENGTH).into_messages()
+}
+
 fn texts(conversations: &[Conversation]) -> Vec<String> {
     let text = |message: &Message| {
         let texts: Vec<_> = message.parts.iter().filter_map(Part::text).collect();
         format!("{:?}:{}", message.role, texts.concat())
     };
     let first = |it: &Conversation| {
-        let (messages, _) = it.begun(0);
+        let messages = begun(it, 0);
         messages.iter().map(text).collect::<Vec<_>>().join(" | ").replace("[0000000000000000] ", "")
     };
     conversations.iter().map(first).map(|it| it.trim_start_matches("User:").to_owned()).collect()
@@ -236,7 +242,7 @@ fn a_row_s_own_length_is_its_column_or_its_recorded_answer_counted() {
     let own = |rows: &str, tokenizer: Option<Tokenizer>, strict: bool| {
         let wants = Wants { lengths: true, tokenizer, ..wants() };
         let read = read_as(strict, "own.jsonl", rows.as_bytes(), &wants)?;
-        Ok(read.iter().map(|it| it.begun(0).1.unwrap()).collect::<Vec<_>>())
+        Ok(read.iter().map(|it| it.asked(0, LENGTH).length.max_tokens).collect::<Vec<_>>())
     };
     let counted = r#"{"prompt":"a","response":"hello world hello"}"#;
     let columns = "{\"prompt\":\"a\",\"output_tokens\":7}\n{\"prompt\":\"a\",\"max_tokens\":\"12\"}\n{\"prompt\":\"a\",\"output_tokens\":3.0,\"response\":\"x\"}";
@@ -269,7 +275,7 @@ fn a_row_s_own_length_is_its_column_or_its_recorded_answer_counted() {
 fn images_go_behind_the_text_and_only_to_endpoints_that_take_them() {
     let row = br#"{"prompt":"what?","images":["https://x.example/a.png","data:image/gif;base64,R0lGODlh"]}"#;
     let read = read_as(true, "i.jsonl", row, &wants()).unwrap();
-    let (messages, _) = read[0].begun(0);
+    let messages = begun(&read[0], 0);
     let parts = &messages[0].parts;
     assert!(matches!(&parts[0], Part::Text(text) if text.ends_with("] what?")));
     assert_eq!(parts[1], Part::Image("https://x.example/a.png".into()));
@@ -285,7 +291,7 @@ fn images_go_behind_the_text_and_only_to_endpoints_that_take_them() {
     }
     let alone = br#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x.example/a.png"}}]}]}"#;
     let read = read_as(true, "i.jsonl", alone, &wants()).unwrap();
-    assert_eq!(read[0].begun(1).0[0].parts[0], Part::Text("[0000000000000001]".into()));
+    assert_eq!(begun(&read[0], 1)[0].parts[0], Part::Text("[0000000000000001]".into()));
     let file =
         br#"[{"question":"what?","image":"1.png"},{"question":"what?","image":{"bytes":"x"}}]"#;
     assert_eq!(lenient("q.json", file).unwrap(), ["what?", "what?"]);
