@@ -308,8 +308,8 @@ impl Exchanger {
         let mut connection = self.connection(attempt, kept.take()).await?;
         let mut patience = Patience::new(self.limits);
         let reads_before = connection.stamps().last_read().number;
-        let mut sent = patience.within(0, connection.send(&self.client, body.clone())).await?;
-        let kept_had_died = sent.is_err()
+        let mut sent = patience.within(0, connection.send(&self.client, body.clone())).await;
+        let kept_had_died = matches!(sent, Ok(Err(_)))
             && attempt.connection == Some(ConnectionUse::Reused)
             && connection.stamps().last_read().number == reads_before
             && patience.began.elapsed() < STALE_WITHIN;
@@ -317,13 +317,13 @@ impl Exchanger {
             // Some servers close a connection after an answer without saying so; a request that
             // meets it on its way was never looked at.
             connection = self.connection(attempt, None).await?;
-            sent = patience.within(0, connection.send(&self.client, body)).await?;
+            sent = patience.within(0, connection.send(&self.client, body)).await;
         }
         let stamps = connection.stamps();
         attempt.sent_us = stamps.sent_ns().map(|ns| ns / 1_000);
         attempt.written_us = stamps.written_ns().map(|ns| ns / 1_000);
         let mut head =
-            sent.map_err(|broken| RequestFailure::BrokenBeforeAnswer(broken.to_string()))?;
+            sent?.map_err(|broken| RequestFailure::BrokenBeforeAnswer(broken.to_string()))?;
         attempt.head_us = Some(stamps.last_read().arrived_ns / 1_000);
 
         if self.is_refusal(head.status.as_u16(), head.header("content-type")) {

@@ -22,7 +22,10 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::json;
-use shared::{Report, report::Distribution};
+use shared::{
+    Report,
+    report::{Distribution, Verdict},
+};
 
 use self::{
     instrument::{Run, cost_us, share},
@@ -277,14 +280,23 @@ fn beside_the_truth(report: &Report, target: &NullTarget) -> anyhow::Result<Stri
     let [ttft50, ttft99] = both(latency.ttft_ms.as_ref());
     Ok(format!(
         "{:.0} % | {:.2} / {itl50:.2} | {:.2} / {itl99:.2} | {:.1} / {ttft50:.1} | \
-         {:.1} / {ttft99:.1} | {:?}",
+         {:.1} / {ttft99:.1} | {}",
         share(report) * 100.0,
         written.gap_ms[0],
         written.gap_ms[1],
         written.first_ms[0],
         written.first_ms[1],
-        report.validity.verdict,
+        verdict(report),
     ))
+}
+
+/// The verdict, and what a verdict that is not `valid` is for.
+fn verdict(report: &Report) -> String {
+    let validity = &report.validity;
+    match (validity.verdict, validity.reasons.first()) {
+        (verdict @ Verdict::Valid, _) | (verdict, None) => format!("{verdict:?}"),
+        (verdict, Some(reason)) => format!("{verdict:?}: {reason}"),
+    }
 }
 
 /// The bare reader's cost, the instrument's and their ratio, each with its spread.

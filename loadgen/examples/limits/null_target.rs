@@ -102,6 +102,7 @@ struct Connection {
     got: Vec<u8>,
     /// What the socket did not take at once.
     backlog: Vec<u8>,
+    tokens: u32,
     left: u32,
     heard: Instant,
     due: Instant,
@@ -119,11 +120,21 @@ struct Server {
     firsts_us: Vec<u32>,
     gaps_us: Vec<u32>,
     token: Vec<u8>,
-    end: Vec<u8>,
 }
 
 fn chunk(data: &str) -> Vec<u8> {
     format!("{:x}\r\n{data}\r\n", data.len()).into_bytes()
+}
+
+/// What follows an answer's tokens.
+fn end(tokens: u32) -> Vec<u8> {
+    let finish = r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#;
+    let usage = format!(
+        r#"data: {{"choices":[],"usage":{{"prompt_tokens":1,"completion_tokens":{tokens}}}}}"#
+    );
+    let mut end = chunk(&format!("{finish}\n\n{usage}\n\ndata: [DONE]\n\n"));
+    end.extend_from_slice(b"0\r\n\r\n");
+    end
 }
 
 fn whole(json: &str) -> Vec<u8> {
@@ -151,9 +162,6 @@ impl Server {
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         // The length of a usual server's event.
         let event = r#"data: {"id":"chatcmpl-0123456789abcdef","object":"chat.completion.chunk","created":1790000000,"model":"null","choices":[{"index":0,"delta":{"content":" token"},"finish_reason":null}]}"#;
-        let finish = r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#;
-        let mut end = chunk(&format!("{finish}\n\ndata: [DONE]\n\n"));
-        end.extend_from_slice(b"0\r\n\r\n");
         Ok(Self {
             poll,
             listener,
@@ -164,7 +172,6 @@ impl Server {
             firsts_us: Vec::new(),
             gaps_us: Vec::new(),
             token: chunk(&format!("{event}\n\n")),
-            end,
         })
     }
 
@@ -206,6 +213,7 @@ impl Server {
                 socket,
                 got: Vec::new(),
                 backlog: Vec::new(),
+                tokens: 0,
                 left: 0,
                 heard: now,
                 due: now,
@@ -234,7 +242,7 @@ impl Server {
             connection.got.drain(..length);
             match path {
                 Path::Chat => {
-                    connection.left = tokens;
+                    (connection.tokens, connection.left) = (tokens, tokens);
                     connection.heard = Instant::now();
                     connection.due = connection.heard + self.rhythm.first;
                     connection.last_write = None;
@@ -289,7 +297,7 @@ impl Server {
                     connection.write(&self.token);
                 }
                 if connection.left == 0 {
-                    connection.write(&self.end);
+                    connection.write(&end(connection.tokens));
                 } else {
                     connection.due += self.rhythm.each;
                     self.next_due.push_back(index);

@@ -96,7 +96,7 @@ impl Analyst {
     /// Takes samples until there can be no more, and tells about once a second.
     pub(super) fn work(
         mut self,
-        samples: &Receiver<Sample>,
+        samples: &Receiver<Vec<Sample>>,
         snapshots: &watch::Sender<Snapshot>,
     ) -> Outcome {
         let mut next_word = self.origin;
@@ -156,22 +156,24 @@ impl Analyst {
     }
 
     /// Takes samples until `deadline`; false when there can be no more.
-    fn take_until(&mut self, deadline: Instant, samples: &Receiver<Sample>) -> bool {
+    fn take_until(&mut self, deadline: Instant, samples: &Receiver<Vec<Sample>>) -> bool {
         loop {
             match samples.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(sample) => {
-                    let settled = settle(sample, self.tokenizer.as_ref());
-                    self.recorder.record(&settled);
-                    if let Some(scribe) = &mut self.scribe {
-                        scribe.note(&settled, self.recorder.counts(&settled.sample));
-                    }
-                }
+                Ok(samples) => samples.into_iter().for_each(|sample| self.take(sample)),
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
             if Instant::now() >= deadline {
                 return true;
             }
+        }
+    }
+
+    fn take(&mut self, sample: Sample) {
+        let settled = settle(sample, self.tokenizer.as_ref());
+        self.recorder.record(&settled);
+        if let Some(scribe) = &mut self.scribe {
+            scribe.note(&settled, self.recorder.counts(&settled.sample));
         }
     }
 

@@ -80,7 +80,7 @@ pub(super) struct LoadThread {
     pub(super) budget: Arc<Budget>,
     pub(super) stop: CancellationToken,
     pub(super) cut_off: CancellationToken,
-    pub(super) samples: mpsc::Sender<Sample>,
+    pub(super) samples: mpsc::Sender<Vec<Sample>>,
     pub(super) duty: Arc<Mutex<Duty>>,
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Sender {
     pub(super) budget: Arc<Budget>,
     pub(super) stop: CancellationToken,
     pub(super) cut_off: CancellationToken,
-    pub(super) samples: mpsc::Sender<Sample>,
+    pub(super) samples: mpsc::Sender<Vec<Sample>>,
 }
 
 /// What is known of a request that is over, beside its sample.
@@ -81,7 +81,7 @@ impl Sender {
         let failed = matches!(outcome, Outcome::Failed(_));
         let sample = attempt.into_sample(outcome, dialogue, exchanger);
         let end_us = sample.end_us;
-        self.samples.send(sample).ok()?;
+        self.samples.send(vec![sample]).ok()?;
         Some(Over { end_us, failed })
     }
 }

@@ -88,7 +88,7 @@ fn tag(text: &str) -> Option<&str> {
 }
 
 /// Sends one request a case, each on time whatever became of the others; the samples by case.
-async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Digest> {
+async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Sample> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let prompts = Prompts::embedded(SEED);
     let tag_of = |nth: usize| {
@@ -110,7 +110,7 @@ async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Digest> {
     let fields: Fields = serde_json::from_value(json!({
         "url": server.url(), "rate": REQUESTS_PER_S, "max_requests": cases.len(), "seed": SEED,
         "duration": cases.len() / REQUESTS_PER_S + 2, "grace": 20, "scrape": false,
-        "timeout_first_token": 1.5, "timeout_idle": 1.5, "timeout_total": 10,
+        "timeout_first_token": 1.5, "timeout_idle": 1.5, "timeout_total": 3,
     }))
     .unwrap();
     let new =
@@ -150,7 +150,7 @@ async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Digest> {
     };
     thread.start().await.unwrap();
     let case = |sample: &Sample| usize::try_from(sample.nth).unwrap();
-    incoming.into_iter().map(|sample| (case(&sample), Digest::of(&sample))).collect()
+    incoming.into_iter().flatten().map(|sample: Sample| (case(&sample), sample)).collect()
 }
 
 /// Both drivers make the same of every case, and what is expected.
@@ -160,7 +160,7 @@ async fn agree_on(cases: Vec<Case>) {
     assert_eq!((ours.len(), oracle.len()), (cases.len(), cases.len()), "one sample a case");
     let mut wrong = Vec::new();
     for (nth, case) in cases.iter().enumerate() {
-        let (ours, oracle) = (&ours[&nth], &oracle[&nth]);
+        let (ours, oracle) = (Digest::of(&ours[&nth]), Digest::of(&oracle[&nth]));
         let class = ours.failure.as_ref().map(|(class, _)| *class);
         if ours != oracle || class != case.fails_as {
             wrong.push(format!(
@@ -181,4 +181,43 @@ async fn both_drivers_read_every_dialect_the_same_however_it_is_framed_and_cut()
 #[tokio::test]
 async fn both_drivers_meet_every_fault_the_same() {
     agree_on(faults::corpus()).await;
+}
+
+/// What is left of a limit when it strikes: never too early, and soon.
+#[tokio::test]
+async fn each_timeout_strikes_at_its_time_on_both_drivers() {
+    let ms = Duration::from_millis;
+    let head = || Script::new().chunked_head();
+    let case = |name: &str, script: Script, class| Case {
+        name: name.to_owned(),
+        script,
+        fails_as: Some(class),
+    };
+    let drip = (0..80).fold(head(), |script, _| script.token("a").after(ms(50)));
+    let dribble = (0..80).fold(head(), |script, _| script.sse(": ping\n\n").after(ms(50)));
+    let cases = vec![
+        case("no head", Script::new().stall(), FailureClass::TimeoutFirstToken),
+        case("no token", head().after(ms(700)).stall(), FailureClass::TimeoutFirstToken),
+        // bytes are no token
+        case("comments only", dribble, FailureClass::TimeoutFirstToken),
+        case(
+            "no further byte",
+            head().after(ms(400)).token("a").stall(),
+            FailureClass::TimeoutIdle,
+        ),
+        case("no end", drip, FailureClass::TimeoutTotal),
+    ];
+    // from sending to the end, in ms
+    let due = [1_500, 1_500, 1_500, 400 + 1_500, 3_000];
+    for driver in [Driver::Readiness, Driver::Hyper] {
+        let samples = samples(driver, &cases).await;
+        for (nth, (case, due_ms)) in cases.iter().zip(due).enumerate() {
+            let sample = &samples[&nth];
+            let class = Digest::of(sample).failure.map(|(class, _)| class);
+            assert_eq!(class, case.fails_as, "{driver:?}, {}", case.name);
+            let took_ms = (sample.end_us - sample.sent_us.unwrap()) / 1_000;
+            let is_in_time = (due_ms - 5..due_ms + 250).contains(&took_ms);
+            assert!(is_in_time, "{driver:?}, {}: {took_ms} ms, not {due_ms}", case.name);
+        }
+    }
 }

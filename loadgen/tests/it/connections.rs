@@ -1,9 +1,14 @@
 //! Connections opened and reused, and the times of a request on its way.
 
 use serde_json::json;
-use testkit::{Chat, Script, ScriptedServer};
+use shared::report::FailureClass;
+use testkit::{Chat, Script, ScriptedServer, TlsFront};
+use tokio::{
+    io::{AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
 
-use super::{DRIVERS, drive_by, ms, short};
+use super::{DRIVERS, assert_fails_as, drive_by, ms, short};
 
 #[tokio::test]
 async fn wait_is_from_the_request_to_the_head_and_no_token_is_in_it() {
@@ -62,4 +67,65 @@ async fn an_open_loop_opens_a_fresh_connection_for_each_request_too() {
         assert_eq!(report.requests.completed, 40, "{:?}", report.failures);
         assert_eq!(report.validity.connections_opened, 40);
     }
+}
+
+/// A port that leads to `port` as long as the probe asks; later connections get `answer` and no
+/// further byte.
+async fn turning_silent(port: u16, answer: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let at = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        for nth in 0.. {
+            let Ok((mut stream, _)) = listener.accept().await else { return };
+            if nth == 0 {
+                tokio::spawn(async move {
+                    let Ok(mut behind) = TcpStream::connect(("127.0.0.1", port)).await else {
+                        return;
+                    };
+                    let _ = copy_bidirectional(&mut stream, &mut behind).await;
+                });
+            } else {
+                let _ = stream.write_all(answer).await;
+                silent.push(stream);
+            }
+        }
+    });
+    at
+}
+
+/// Runs itself once more with the certificate in the trust store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_that_fails_is_tls_and_one_that_never_ends_a_connect_timeout() {
+    const PORT: &str = "TLS_TEST_PORT";
+    if let Ok(port) = std::env::var(PORT) {
+        let port = port.parse().unwrap();
+        let impatient = json!({"timeout_connect": 0.4, "scrape": false});
+        for driver in DRIVERS {
+            let silent = turning_silent(port, b"").await;
+            let spec = short(&format!("https://localhost:{silent}"), impatient.clone());
+            let outcome = drive_by(driver, spec).await;
+            assert_fails_as(&outcome, FailureClass::TimeoutConnect, "no connection within 400ms");
+            let plain = turning_silent(port, b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            let spec = short(&format!("https://localhost:{plain}"), impatient.clone());
+            let outcome = drive_by(driver, spec).await;
+            assert_fails_as(&outcome, FailureClass::Tls, "no TLS session");
+        }
+        return;
+    }
+    let server = ScriptedServer::chat(&Chat::of(&["a", "b"]).usage(5, 2));
+    let front = TlsFront::before(server.address(), &["localhost"]).await;
+    let store = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(store.path(), &front.certificate_pem).unwrap();
+    let name =
+        "connections::a_handshake_that_fails_is_tls_and_one_that_never_ends_a_connect_timeout";
+    let again = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .env("SSL_CERT_FILE", store.path())
+        .env_remove("SSL_CERT_DIR")
+        .env(PORT, front.port.to_string())
+        .output()
+        .await
+        .unwrap();
+    assert!(again.status.success(), "{again:?}");
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use loadgen::{Driver, Handicap};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::report::{Distribution, StampSource, Verdict};
-use testkit::{Chat, ScriptedServer};
+use testkit::{Chat, Script, ScriptedServer};
 
-use super::{DRIVERS, drive, drive_under, ms, short};
+use super::{DRIVERS, drive, drive_by, drive_under, ms, short};
 
 /// The server's own gaps between the writes of each answer, from write `first` to write `last`, in ms.
 fn gaps_ms(server: &ScriptedServer, first: usize, last: usize) -> Vec<f64> {
@@ -61,6 +61,79 @@ async fn ttft_tpot_and_e2e_are_what_the_server_wrote() {
         "the role is an event"
     );
     assert!(latency.ttft_ms.as_ref().unwrap().max <= latency.e2e_ms.as_ref().unwrap().max);
+}
+
+/// Head and role at once, reasoning after 60 ms, the answer's first event after 60 more and with
+/// three tokens in it, another of two after 90, then usage and `[DONE]` 80 ms after the last.
+fn every_row() -> Script {
+    let event = |delta: Value, tokens: u64| {
+        json!({
+            "choices": [{"index": 0, "delta": delta}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": tokens}
+        })
+    };
+    let finish = json!({
+        "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 6}
+    });
+    Script::new()
+        .chunked_head()
+        .event(&event(json!({"role": "assistant", "content": ""}), 0))
+        .after(ms(60))
+        .event(&event(json!({"reasoning_content": "hm"}), 1))
+        .after(ms(60))
+        .event(&event(json!({"content": "a b c"}), 4))
+        .after(ms(90))
+        .event(&event(json!({"content": " d e"}), 6))
+        .after(ms(80))
+        .event(&finish)
+        .done()
+        .end_chunks()
+}
+
+#[tokio::test]
+async fn every_latency_row_is_what_a_stream_of_known_times_says() {
+    for driver in DRIVERS {
+        let server = ScriptedServer::chat_script(every_row());
+        let load = short(&server.url(), json!({"user": 2, "grace": 5}));
+        let report = drive_by(driver, load).await.report;
+        assert_eq!(report.requests.failed, 0, "{:?}", report.failures);
+        // writes: 0 head, 1 role, 2 reasoning, 3 three tokens, 4 two tokens, 5 finish, 6 [DONE]
+        let between = |first, last| mean(&gaps_ms(&server, first, last));
+        let (to_reasoning, to_three, to_two) = (between(1, 2), between(2, 3), between(3, 4));
+        let near = |name: &str, measured: &Option<Distribution>, truth_ms: f64| {
+            let measured = measured.as_ref().unwrap_or_else(|| panic!("no {name}"));
+            let off = (measured.mean - truth_ms).abs();
+            assert!(off < 0.05 * truth_ms + 3.0, "{driver:?}, {name}: {truth_ms}, {measured:?}");
+        };
+        let latency = &report.latency;
+        near("ttfe_ms", &latency.ttfe_ms, between(0, 1));
+        near("ttft_ms", &latency.ttft_ms, to_reasoning);
+        near("ttfa_ms", &latency.ttfa_ms, to_reasoning + to_three);
+        near("e2e_ms", &latency.e2e_ms, to_reasoning + to_three + to_two);
+        near("tpot_ms", &latency.tpot_ms, (to_three + to_two) / 5.0);
+        // a gap before k tokens is k gaps of a k-th
+        near("itl_ms", &latency.itl_ms, (to_three + to_two) / 5.0);
+        let itl = latency.itl_ms.as_ref().unwrap();
+        assert!((itl.p25 - to_three / 3.0).abs() < 3.0, "{driver:?}: {itl:?}");
+        assert!((itl.p90 - to_two / 2.0).abs() < 5.0, "{driver:?}: {itl:?}");
+        assert_eq!(itl.n, 5 * report.requests.completed);
+        assert_eq!(latency.itl_raw_share, Some(0.0));
+        near("icl_ms", &latency.icl_ms, f64::midpoint(to_three, to_two));
+        near("stall_ms", &latency.stall_ms, to_two);
+        near("wait_ms", &latency.wait_ms, 0.0);
+        let speed = report.token_speed_per_s.as_ref().unwrap();
+        assert!((speed.p50 - 5_000.0 / (to_three + to_two)).abs() < 3.0, "{driver:?}: {speed:?}");
+        let rate = report.output_token_rate_per_s.as_ref().unwrap();
+        let e2e = to_reasoning + to_three + to_two;
+        assert!((rate.p50 - 6_000.0 / e2e).abs() < 2.0, "{driver:?}: {rate:?}");
+        // who never waits is due when the answer before has ended
+        let from_intent = latency.from_intent.ttft_ms.as_ref().unwrap();
+        let ttft = latency.ttft_ms.as_ref().unwrap();
+        assert!(from_intent.p50.unwrap() >= ttft.p50 - 0.5, "{from_intent:?} {ttft:?}");
+        assert_eq!(report.tokens.output, 6 * report.requests.completed);
+        assert_eq!(report.finish_reasons.stop, report.requests.completed);
+    }
 }
 
 #[tokio::test]

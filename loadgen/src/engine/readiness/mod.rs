@@ -35,7 +35,7 @@ use super::{
 use crate::{
     arrival::ThinkTime,
     exchange::{Attempt, Exchanger},
-    prompt::{Dialogue, Prompts},
+    prompt::Prompts,
     sample::{Micros, Outcome, Sample},
 };
 
@@ -74,7 +74,7 @@ pub(super) struct Readiness {
     pub(super) budget: Arc<Budget>,
     pub(super) stop: CancellationToken,
     pub(super) cut_off: CancellationToken,
-    pub(super) samples: mpsc::Sender<Sample>,
+    pub(super) samples: mpsc::Sender<Vec<Sample>>,
     pub(super) duty: Arc<Mutex<Duty>>,
 }
 
@@ -96,6 +96,9 @@ struct Turn {
     asking: usize,
     /// Users who wait for their next request.
     waiting: usize,
+    /// Requests that are over, to be handed over at the next tick: to wake the analyst for each
+    /// would cost more than the request.
+    over: Vec<Sample>,
 }
 
 impl Readiness {
@@ -107,7 +110,9 @@ impl Readiness {
         let mut watch = Watch::default();
         while !self.cut_off.is_cancelled() {
             let now_us = self.exchanger.now_us();
-            watch.look(now_us, &self);
+            if watch.look(now_us, &self) {
+                self.hand_over(&mut turn);
+            }
             if turn.is_sending() && (self.stop.is_cancelled() || self.budget.is_spent()) {
                 turn.retire();
             }
@@ -147,12 +152,13 @@ impl Readiness {
                 }
             }
         }
-        for seat in turn.seats {
+        for seat in std::mem::take(&mut turn.seats) {
             if let Doing::Asking(exchange) = seat.doing {
                 self.exchanger.live.add_cancelled();
-                self.hand_over(*exchange, Outcome::Cancelled, None);
+                turn.over.push(exchange.attempt.into_sample(Outcome::Cancelled, None, &self.exchanger));
             }
         }
+        self.hand_over(&mut turn);
         watch.report(&self);
         Ok(())
     }
@@ -271,7 +277,10 @@ impl Readiness {
             }
         };
         let failed = matches!(outcome, Outcome::Failed(_));
-        let end_us = self.hand_over(*exchange, outcome, seat.dialogue.as_mut());
+        let dialogue = seat.dialogue.as_mut();
+        let sample = exchange.attempt.into_sample(outcome, dialogue, &self.exchanger);
+        let end_us = sample.end_us;
+        turn.over.push(sample);
         turn.asking -= 1;
         if seat.place.take().is_some() {
             turn.free.push(index);
@@ -290,18 +299,12 @@ impl Readiness {
         turn.timers.push(Reverse((seat.due_us, index)));
     }
 
-    /// Gives a request to the analyst, and its answer to its user's `dialogue`; when it ended.
-    fn hand_over(
-        &self,
-        exchange: Exchange,
-        outcome: Outcome,
-        dialogue: Option<&mut Dialogue>,
-    ) -> Micros {
-        let sample = exchange.attempt.into_sample(outcome, dialogue, &self.exchanger);
-        let end_us = sample.end_us;
-        // Nobody listens only when the run is given up.
-        let _ = self.samples.send(sample);
-        end_us
+    /// Gives the requests that are over to the analyst.
+    fn hand_over(&self, turn: &mut Turn) {
+        if !turn.over.is_empty() {
+            // Nobody listens only when the run is given up.
+            let _ = self.samples.send(std::mem::take(&mut turn.over));
+        }
     }
 }
 
@@ -321,6 +324,7 @@ impl Turn {
             poll,
             timers: timers.collect(),
             waiting: seats.len(),
+            over: Vec::new(),
             asking: 0,
             seats,
             think,

@@ -17,10 +17,10 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Notes how late a tick is that is due.
-    pub(super) fn look(&mut self, now_us: Micros, load: &Readiness) {
+    /// Notes how late a tick is that is due; whether one was.
+    pub(super) fn look(&mut self, now_us: Micros, load: &Readiness) -> bool {
         if now_us < self.next_us {
-            return;
+            return false;
         }
         self.lag.record_us(now_us - self.next_us);
         self.next_us = now_us + TICK_US;
@@ -29,6 +29,7 @@ impl Watch {
             load.exchanger.clock.align();
             self.report(load);
         }
+        true
     }
 
     /// Tells the analyst what has been noted since the last time.
