@@ -155,7 +155,11 @@ impl Readiness {
         for seat in std::mem::take(&mut turn.seats) {
             if let Doing::Asking(exchange) = seat.doing {
                 self.exchanger.live.add_cancelled();
-                turn.over.push(exchange.attempt.into_sample(Outcome::Cancelled, None, &self.exchanger));
+                turn.over.push(exchange.attempt.into_sample(
+                    Outcome::Cancelled,
+                    None,
+                    &self.exchanger,
+                ));
             }
         }
         self.hand_over(&mut turn);
