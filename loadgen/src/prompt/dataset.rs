@@ -6,6 +6,7 @@
 
 mod conversation;
 mod images;
+mod message;
 mod row;
 mod rows;
 
