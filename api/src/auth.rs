@@ -82,6 +82,25 @@ impl Gate {
         Err(refusal)
     }
 
+    /// Who a request that was let in comes from: the user's name, a token's beginning (of its
+    /// digest), or `anyone` where everybody gets in.
+    pub(crate) fn principal(&self, headers: &HeaderMap) -> String {
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Some((scheme, given)) = given.and_then(|given| given.trim().split_once(' ')) else {
+            return "anyone".to_owned();
+        };
+        if self.is_open() {
+            "anyone".to_owned()
+        } else if scheme.eq_ignore_ascii_case("bearer") {
+            let [a, b, c, d, ..] = digest(given.trim().as_bytes());
+            format!("token {:08x}", u32::from_be_bytes([a, b, c, d]))
+        } else {
+            let given = BASE64.decode(given.trim()).unwrap_or_default();
+            let name = given.split(|byte| *byte == b':').next().unwrap_or_default();
+            format!("user {}", String::from_utf8_lossy(name))
+        }
+    }
+
     /// Whether an `Authorization` header's value is one of ours. How long it takes does not
     /// depend on which part is wrong.
     fn knows(&self, authorization: &str) -> Choice {

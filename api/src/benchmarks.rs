@@ -16,8 +16,12 @@ use poem_openapi::{
     param::{Header, Path},
     payload::{EventStream, Json},
 };
-use shared::{Benchmark, BenchmarkId, SecondRow, State, report::Histograms, request::Edit};
-use store::Deletion;
+use shared::{
+    Benchmark, BenchmarkId, SecondRow, State,
+    report::Histograms,
+    request::{Edit, Fields},
+};
+use store::{Created, Deletion};
 
 use crate::{
     AppState, Tag,
@@ -42,6 +46,7 @@ enum Submitted {
         #[oai(header = "Location")] String,
         #[oai(header = "Retry-After")] Option<u64>,
         #[oai(header = "Preference-Applied")] Option<String>,
+        #[oai(header = "Idempotent-Replayed")] Option<bool>,
     ),
     /// Accepted and already over: within the time that was preferred, or `COMPAT_BLOCKING_RUN` is on.
     #[oai(status = 200)]
@@ -49,6 +54,7 @@ enum Submitted {
         Json<Benchmark>,
         #[oai(header = "Location")] String,
         #[oai(header = "Preference-Applied")] Option<String>,
+        #[oai(header = "Idempotent-Replayed")] Option<bool>,
     ),
 }
 
@@ -137,16 +143,21 @@ impl BenchmarksApi {
     ///
     /// Fields come from the query, a form or a JSON object; what the body says wins. Answers as
     /// soon as the benchmark is in the queue, or when it is over within the seconds that
-    /// `Prefer: wait=` names (up to 60).
+    /// `Prefer: wait=` names (up to 60). With an `Idempotency-Key`, the same request again within a
+    /// day starts nothing: it is answered with the benchmark of the first, and
+    /// `Idempotent-Replayed: true`.
     #[oai(path = "/benchmarks/run", method = "post", operation_id = "run_benchmark")]
     async fn run(
         &self,
+        request: &Request,
         given: Given,
         /// `wait=10` to be answered when the run is over, if that is within 10 seconds.
         prefer: Header<Option<String>>,
+        /// A word of the client's own, up to 255 characters: the same request with it is sent once.
+        #[oai(name = "Idempotency-Key")]
+        _key: Header<Option<String>>,
     ) -> poem::Result<Submitted> {
-        let benchmark = submit::accept(&self.state, &given.0).await?;
-        Box::pin(self.submitted(benchmark, prefer.0.as_deref())).await
+        Box::pin(self.submit(request, &given.0, prefer.0.as_deref())).await
     }
 
     /// Start a benchmark from JSON
@@ -155,12 +166,15 @@ impl BenchmarksApi {
     #[oai(path = "/benchmarks", method = "post", operation_id = "create_benchmark")]
     async fn create(
         &self,
+        request: &Request,
         given: GivenJson,
         /// `wait=10` to be answered when the run is over, if that is within 10 seconds.
         prefer: Header<Option<String>>,
+        /// A word of the client's own, up to 255 characters: the same request with it is sent once.
+        #[oai(name = "Idempotency-Key")]
+        _key: Header<Option<String>>,
     ) -> poem::Result<Submitted> {
-        let benchmark = submit::accept(&self.state, &given.0).await?;
-        Box::pin(self.submitted(benchmark, prefer.0.as_deref())).await
+        Box::pin(self.submit(request, &given.0, prefer.0.as_deref())).await
     }
 
     /// List benchmarks
@@ -327,20 +341,24 @@ impl BenchmarksApi {
         Ok(Json(edited.map_err(ApiError::from)?))
     }
 
-    async fn submitted(
+    async fn submit(
         &self,
-        benchmark: Benchmark,
+        request: &Request,
+        given: &Fields,
         prefer: Option<&str>,
     ) -> poem::Result<Submitted> {
+        let key = submit::idempotency_key(&self.state, request.headers(), given)?;
+        let (benchmark, created) = Box::pin(submit::accept(&self.state, given, key)).await?;
+        let replayed = (created == Created::Before).then_some(true);
         let preference = Preference::read(prefer);
         let waiting = submit::wait_for(&self.state, benchmark, preference);
         let benchmark = Box::pin(waiting).await?;
         let (location, applied) = (benchmark.links.this.clone(), preference.applied());
         Ok(if benchmark.status.is_terminal() {
-            Submitted::Over(Json(benchmark), location, applied)
+            Submitted::Over(Json(benchmark), location, applied, replayed)
         } else {
             let retry_after_s = progress::retry_after_s(&benchmark);
-            Submitted::Accepted(Json(benchmark), location, retry_after_s, applied)
+            Submitted::Accepted(Json(benchmark), location, retry_after_s, applied, replayed)
         })
     }
 }

@@ -54,13 +54,13 @@ const OPERATIONS: &[Operation] = &[
         id: "run_benchmark",
         query: benchmark_fields,
         body: Body::Any(NEW),
-        refuses: &[400, 408, 413, 414, 415, 422],
+        refuses: &[400, 404, 408, 413, 414, 415, 422],
     },
     Operation {
         id: "create_benchmark",
         query: no_fields,
         body: Body::Json(NEW),
-        refuses: &[400, 408, 413, 414, 415, 422],
+        refuses: &[400, 404, 408, 413, 414, 415, 422],
     },
     Operation {
         id: "list_benchmarks",

@@ -44,6 +44,7 @@ kinds! {
     MEDIA_TYPE = 415, "unsupported-media-type", "The body's type is not supported";
     VALIDATION = 422, "validation", "Fields are not valid";
     IMMUTABLE = 422, "immutable-field", "The field cannot change";
+    KEY_REUSED = 422, "idempotency-key-reused", "The idempotency key was used for something else";
     BLOCKED = 422, "target-blocked", "The target must not be reached";
     NO_MASTER_KEY = 422, "no-master-key", "No key can be kept";
     BUSY = 429, "busy", "Too much at once";
@@ -150,6 +151,7 @@ impl From<StoreError> for ApiError {
             StoreError::Active { .. } => Self::told(Kind::STILL_ACTIVE, said),
             StoreError::AlreadyOver { .. } => Self::told(Kind::ALREADY_OVER, said),
             StoreError::Immutable(errors) => Self::fields(Kind::IMMUTABLE, errors),
+            StoreError::KeyReused(_) => Self::told(Kind::KEY_REUSED, said),
             StoreError::NoMasterKey => Self::field(Kind::NO_MASTER_KEY, "api_key", said),
             StoreError::NoArtifact { .. } => {
                 Self::logged(Kind::NOT_FOUND, "the file is gone from the artifact store", &error)

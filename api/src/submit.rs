@@ -1,13 +1,17 @@
 //! From a client's fields to a benchmark in the queue, and how long the client cares to wait for
 //! what becomes of it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use poem::http::HeaderMap;
 use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
 use shared::{
     Benchmark, Seed, State,
     request::{Field, Fields, Kind as FieldKind, NewBenchmark},
 };
+
+use store::{Created, IdempotencyKey};
 
 use crate::{
     AppState,
@@ -18,6 +22,9 @@ use crate::{
 
 /// Longest time a request waits for a run to end, in seconds.
 const MAX_WAIT_S: u32 = 60;
+
+/// Longest idempotency key.
+const MAX_KEY_CHARS: usize = 255;
 
 /// How long a blocking run may take beyond its own duration: queue, probe, grace.
 const BLOCKING_SLACK: Duration = Duration::from_mins(1);
@@ -37,14 +44,45 @@ pub(crate) fn wait_of(given: &Fields) -> Result<Duration, ApiError> {
     read.finish().map(|()| Duration::from_secs(seconds.into()))
 }
 
-/// Puts a benchmark into the queue.
-pub(crate) async fn accept(state: &AppState, given: &Fields) -> Result<Benchmark, ApiError> {
+/// Puts a benchmark into the queue; with a key, once.
+pub(crate) async fn accept(
+    state: &AppState,
+    given: &Fields,
+    key: Option<IdempotencyKey>,
+) -> Result<(Benchmark, Created), ApiError> {
     let mut new = NewBenchmark::parse(given, &state.defaults, fresh_seed())?;
     state.judge(&new.spec.url)?;
     new.api_key = new.api_key.or_else(|| state.default_key.clone());
-    let benchmark = state.store.create(new).await?;
-    state.metrics.accepted();
-    Ok(benchmark)
+    let (benchmark, created) = match key {
+        None => (state.store.create(new).await?, Created::Now),
+        Some(key) => state.store.create_once(new, &key).await?,
+    };
+    if created == Created::Now {
+        state.metrics.accepted();
+    }
+    Ok((benchmark, created))
+}
+
+/// The key in the header `Idempotency-Key`, where there is one, of whoever sends `headers`.
+pub(crate) fn idempotency_key(
+    state: &AppState,
+    headers: &HeaderMap,
+    given: &Fields,
+) -> Result<Option<IdempotencyKey>, ApiError> {
+    let Some(written) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = written.to_str().unwrap_or_default().trim().trim_matches('"');
+    if key.is_empty() || key.len() > MAX_KEY_CHARS {
+        let detail = format!("Idempotency-Key must be 1 to {MAX_KEY_CHARS} ASCII characters");
+        return Err(ApiError::told(Kind::MALFORMED, detail));
+    }
+    // Without the target's key: a digest of a secret would say something about it.
+    let asked: BTreeMap<_, _> = given.iter().filter(|(name, _)| *name != "api_key").collect();
+    let asked = serde_json::to_vec(&asked).unwrap_or_default();
+    Ok(Some(IdempotencyKey {
+        principal: state.gate.principal(headers),
+        key: key.to_owned(),
+        fingerprint: Sha256::digest(asked).into(),
+    }))
 }
 
 /// A seed that no other benchmark has, from a ULID's random half.

@@ -12,4 +12,5 @@ pub mod benchmark_histogram;
 pub mod benchmark_partial;
 pub mod benchmark_secret;
 pub mod benchmark_series;
+pub mod idempotency;
 pub mod runner;

@@ -15,6 +15,7 @@ use sea_orm_migration::{MigrationTrait, async_trait::async_trait};
 mod m20261124_000001_tables;
 mod m20261124_000002_triggers;
 mod m20261124_000003_artifacts;
+mod m20261124_000004_idempotency;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000001_tables::Migration),
             Box::new(m20261124_000002_triggers::Migration),
             Box::new(m20261124_000003_artifacts::Migration),
+            Box::new(m20261124_000004_idempotency::Migration),
         ]
     }
 }

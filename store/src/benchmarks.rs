@@ -8,6 +8,7 @@ use shared::benchmark::Configuration;
 use shared::request::{Edit, NewBenchmark};
 use shared::{Benchmark, BenchmarkId, Reason, ReasonCode, SecondRow, State};
 
+use crate::idempotency::{self, IdempotencyKey};
 use crate::transition::{self, Change, Results};
 use crate::{Store, StoreError, clock, control, queue, rows};
 
@@ -26,15 +27,59 @@ pub enum Deletion {
     CancelRequested,
 }
 
+/// Whether a request made something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It did.
+    Now,
+    /// The same request had before.
+    Before,
+}
+
 impl Store {
     /// Accepts a benchmark: row, sealed key, event and ticket, all of them or none.
     pub async fn create(&self, new: NewBenchmark) -> Result<Benchmark, StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let row = self.insert(&tx, &new).await?;
+        tx.commit().await?;
+        rows::benchmark(row, None)
+    }
+
+    /// Accepts a benchmark once: where `key` has been used for the same request within a day, there
+    /// is nothing new, and it is the benchmark of then as it is now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::KeyReused`] where the key was used for another request;
+    /// [`StoreError::NotFound`] where what came of it has been deleted.
+    pub async fn create_once(
+        &self,
+        new: NewBenchmark,
+        key: &IdempotencyKey,
+    ) -> Result<(Benchmark, Created), StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let now = clock::now(&tx).await?;
+        if let Some(before) = idempotency::take(&tx, key, now).await? {
+            let benchmark = self.read(&tx, before).await?;
+            tx.commit().await?;
+            return Ok((benchmark, Created::Before));
+        }
+        let row = self.insert(&tx, &new).await?;
+        idempotency::keep(&tx, key, BenchmarkId(row.id)).await?;
+        tx.commit().await?;
+        Ok((rows::benchmark(row, None)?, Created::Now))
+    }
+
+    async fn insert<C: ConnectionTrait>(
+        &self,
+        tx: &C,
+        new: &NewBenchmark,
+    ) -> Result<benchmark::Model, StoreError> {
         if new.api_key.is_some() && !self.keeps_keys() {
             return Err(StoreError::NoMasterKey);
         }
-        let tx = self.inner.database.begin().await?;
-        let now = clock::now(&tx).await?;
-        let row = insertable(&new, now).insert(&tx).await?;
+        let now = clock::now(tx).await?;
+        let row = insertable(new, now).insert(tx).await?;
         let id = BenchmarkId(row.id);
         if let Some(key) = &new.api_key {
             let sealed = self.inner.vault.seal(id, key).ok_or(StoreError::NoMasterKey)?;
@@ -45,7 +90,7 @@ impl Store {
                 sealed: Set(sealed.text),
                 expires_at_ms: Set(now + SECRET_TTL_MS),
             };
-            secret.insert(&tx).await?;
+            secret.insert(tx).await?;
         }
         let change = Change {
             id,
@@ -56,10 +101,9 @@ impl Store {
             actor: API,
             reason: None,
         };
-        transition::record(&tx, &change).await?;
-        queue::push(&tx, id).await?;
-        tx.commit().await?;
-        rows::benchmark(row, None)
+        transition::record(tx, &change).await?;
+        queue::push(tx, id).await?;
+        Ok(row)
     }
 
     /// The benchmark `id`, with what was measured so far.

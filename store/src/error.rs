@@ -31,6 +31,9 @@ pub enum StoreError {
     /// An edit of what cannot change.
     #[error("{}", .0.iter().map(|error| error.detail.as_str()).collect::<Vec<_>>().join("; "))]
     Immutable(Vec<FieldError>),
+    /// The same idempotency key for something else.
+    #[error("Idempotency-Key `{0}` was used for another request; use a new key for a new request")]
+    KeyReused(String),
     /// A key was given, and there is nothing to seal it with.
     #[error("api_key cannot be kept: no MASTER_KEY is set")]
     NoMasterKey,

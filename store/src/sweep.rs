@@ -15,7 +15,7 @@ use sea_orm::{
 use shared::{BenchmarkId, Reason, ReasonCode, RunnerState, State};
 
 use crate::transition::{self, Change, Results};
-use crate::{Store, StoreError, clock, queue, rows};
+use crate::{Store, StoreError, clock, idempotency, queue, rows};
 
 /// How often a run that never began to send load is tried with another runner.
 const MOST_CLAIMS: i32 = 3;
@@ -43,7 +43,7 @@ pub struct Swept {
     pub tickets: u64,
     /// Runners found to be gone.
     pub runners_gone: u64,
-    /// Old tickets, workers and runners deleted.
+    /// Old tickets, workers, runners and idempotency keys deleted.
     pub pruned: u64,
 }
 
@@ -85,7 +85,7 @@ impl Store {
         forget_expired_secrets(c, now).await?;
         swept.tickets = self.reissue_tickets().await?;
         if self.may_prune() {
-            swept.pruned = queue::prune(c).await?;
+            swept.pruned = queue::prune(c).await? + idempotency::prune(c, now).await?;
             swept.pruned += runner::Entity::delete_many()
                 .filter(runner::Column::State.eq(rows::runner_state_word(RunnerState::Gone)))
                 .filter(runner::Column::LastSeenMs.lt(now - GONE_FOR_MS))

@@ -4,6 +4,7 @@ mod app;
 mod contract;
 mod following;
 mod gate;
+mod idempotency;
 mod input;
 mod life;
 mod original;

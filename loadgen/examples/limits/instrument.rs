@@ -1,7 +1,5 @@
 //! The instrument, driven as a runner drives it.
 
-use std::env;
-
 use loadgen::{Control, Driver, Handicap, Hub, Settings, Snapshot, prepare};
 use serde_json::{Value, json};
 use shared::{
@@ -29,7 +27,17 @@ pub struct Run {
     pub handicap: Handicap,
     /// Whether each request's row is written to a file, with the times of its tokens.
     pub recording: bool,
+    /// Whether a tokenizer counts what comes back.
+    pub counting: bool,
 }
+
+/// A tokenizer to which every word is a token.
+const TOKENIZER: &str = r#"{
+    "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+    "normalizer": null, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null,
+    "decoder": null,
+    "model": {"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"}
+}"#;
 
 impl Run {
     /// `users` who ask for `tokens` again and again, for `duration_s`.
@@ -37,7 +45,8 @@ impl Run {
         let load = json!({"user": users, "spawnrate": 10_000, "duration": duration_s});
         let handicap = Handicap::default();
         let driver = Driver::default();
-        Self { load, tokens, driver, load_threads: 1, handicap, recording: false }
+        let (recording, counting) = (false, false);
+        Self { load, tokens, driver, load_threads: 1, handicap, recording, counting }
     }
 
     /// The report of it.
@@ -49,13 +58,17 @@ impl Run {
         });
         let mut fields: Fields = serde_json::from_value(asked)?;
         fields.extend(serde_json::from_value::<Fields>(self.load.clone())?);
+        let data_dir = tempfile::tempdir()?;
+        if self.counting {
+            std::fs::write(data_dir.path().join("tokenizer.json"), TOKENIZER)?;
+            fields.insert("tokenizer".to_owned(), "tokenizer.json".into());
+        }
         let new = NewBenchmark::parse(&fields, &Defaults::default(), Seed::try_from(1)?)
             .map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-        let data_dir = env::temp_dir();
         let settings = Settings {
             egress: Egress::new(Egress::LOCAL, Vec::new())?,
-            hub: Hub::new(Hub::PUBLIC, None, &data_dir)?,
-            data_dir,
+            hub: Hub::new(Hub::PUBLIC, None, data_dir.path())?,
+            data_dir: data_dir.path().to_owned(),
             load_threads: Some(self.load_threads),
             driver: self.driver,
             runner: String::new(),

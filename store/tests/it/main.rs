@@ -4,6 +4,7 @@ mod cancelling;
 mod claiming;
 mod creating;
 mod ending;
+mod idempotent;
 mod listing;
 mod measured;
 mod migrating;
