@@ -54,7 +54,7 @@ pub use runner::{Runner, RunnerState};
 pub use slo::{Slo, SloMs, SloPreset, UnknownPreset};
 pub use spec::{
     BenchmarkSpec, MaxTokens, MinTokens, Output, Sampling, Seed, Temperature, TimeoutS, Timeouts,
-    TopP,
+    TopP, Turns,
 };
 pub use state::{Reason, ReasonCode, State};
 pub use stops::{MaxErrorRate, Stops};

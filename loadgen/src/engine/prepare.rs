@@ -147,7 +147,10 @@ pub(crate) struct Run {
     pub(crate) limits: Limits,
     pub(crate) form: Form,
     pub(crate) seed: u64,
+    /// Whether answers' texts are kept: a tokenizer, or a user's next request needs them.
     pub(crate) keep_text: bool,
+    /// Whether a tokenizer reads them.
+    pub(crate) count_text: bool,
     /// When requests are due; none: answers decide.
     pub(crate) schedule: Option<Schedule>,
 }
@@ -187,6 +190,10 @@ pub async fn prepare(
     };
     let found = Targets::find(&spec, key.as_ref(), &settings.egress).await?;
     let Found { targets, capabilities, scrape } = found;
+    let prompts = match capabilities.context_tokens {
+        Some(tokens) => prompts.fitting_into(tokens, &spec, tokenizer.as_ref()).await?,
+        None => prompts,
+    };
     let looked_up_in = targets.each()[0].client.looked_up_in();
     let dns_ms = looked_up_in.map(|took| took.as_secs_f64() * 1e3);
 
@@ -200,7 +207,8 @@ pub async fn prepare(
         limits: Limits::of(&spec.timeouts, spec.call.stream),
         form: Form::from(&spec.call),
         seed: spec.seed.get(),
-        keep_text: tokenizer.is_some(),
+        keep_text: tokenizer.is_some() || spec.turns.is_some(),
+        count_text: tokenizer.is_some(),
         schedule,
     };
     let mut environment = environment(&spec, capabilities, &settings.runner, load_threads);
@@ -252,6 +260,11 @@ impl Prepared {
         &self.environment.target.model
     }
 
+    /// What the run will be made in, and with.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// The same, with a row for each request written to `file`, as Parquet, by a thread of its own.
     #[must_use]
     pub fn recording_to(self, file: impl Write + Send + 'static) -> Self {
@@ -280,6 +293,7 @@ fn environment(
             stream_usage: capabilities.stream_usage,
             ignore_eos: capabilities.ignore_eos,
             min_tokens: capabilities.min_tokens,
+            context_tokens: capabilities.context_tokens,
             dns_ms: None,
         },
         spec_hash: spec_hash(spec),

@@ -49,7 +49,7 @@ pub(super) async fn read(data_dir: &Path, path: &str, limit: u64) -> Result<Vec<
 }
 
 /// The same, for whoever may wait.
-fn read_now(data_dir: &Path, path: &str, limit: u64) -> Result<Vec<u8>, FileError> {
+pub(super) fn read_now(data_dir: &Path, path: &str, limit: u64) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
     let read = open(data_dir, path, limit)?.take(limit).read_to_end(&mut bytes);
     read.map_err(|cause| FileError::Unreadable { path: path.into(), cause })?;

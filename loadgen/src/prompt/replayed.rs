@@ -6,6 +6,7 @@ use target::request::Length;
 use super::{
     Ask, PromptError, Prompts, Source, Tokenizer, apart,
     chance::{Draws, Purpose},
+    context::{Context, TooLong},
     words::Words,
 };
 use crate::trace::{BLOCK_TOKENS, Row, Said};
@@ -60,6 +61,11 @@ impl Replayed {
             replayed.words = Some(words);
         }
         Ok(replayed)
+    }
+
+    /// Whether the prompts that are known by their length fit into `context` with their answers.
+    pub(super) fn fits(&self, context: &Context) -> Result<(), TooLong> {
+        context.takes_replayed(&self.rows)
     }
 
     /// What request `nth` says; `length` is that of answers where the trace does not tell.
@@ -122,7 +128,7 @@ mod tests {
     }
 
     fn text(ask: &Ask) -> String {
-        ask.texts().next().unwrap().to_owned()
+        ask.said().first_text().unwrap().to_owned()
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use shared::{Prefixes, Synthetic};
 use super::{
     PromptError, Tokenizer,
     chance::{Draws, Purpose},
+    context::{Context, TooLong},
     lengths,
     words::Words,
 };
@@ -41,14 +42,28 @@ impl MadeUp {
         Ok(made_up)
     }
 
+    /// Whether the longest prompts and their answers fit into `context`.
+    pub(super) fn fits(&self, context: &Context) -> Result<(), TooLong> {
+        context.takes_drawn(&self.synthetic)
+    }
+
     /// The prompt of user `user`'s request `nth`.
     pub(super) fn make(&self, seed: u64, user: u32, nth: u64) -> Made {
+        self.draw(self.synthetic.prefixes, seed, (user, nth))
+    }
+
+    /// The prompt of a request that goes on with a conversation: no beginning is shared there.
+    pub(super) fn make_further(&self, seed: u64, user: u32, nth: u64) -> Made {
+        self.draw(None, seed, (user, nth))
+    }
+
+    fn draw(&self, prefixes: Option<Prefixes>, seed: u64, (user, nth): (u32, u64)) -> Made {
         let synthetic = &self.synthetic;
         let mut draws = Draws::of_request(Purpose::Choice, seed, user, nth);
         let (tokens, output_tokens) = lengths::draw(&synthetic.lengths, &mut draws);
         let mut text = String::with_capacity(Words::room(tokens));
         let mut own = tokens;
-        if let Some(Prefixes { tokens, count }) = synthetic.prefixes {
+        if let Some(Prefixes { tokens, count }) = prefixes {
             let which = draws.below(count.get().into());
             let mut prefix = Draws::of_thing(Purpose::Prefix, seed, which);
             self.words.write(&mut text, &mut prefix, tokens.get());

@@ -2,6 +2,7 @@
 
 mod bad_targets;
 mod connections;
+mod dialogues;
 mod endpoints;
 mod ends;
 mod open_loops;

@@ -5,7 +5,7 @@ use crate::{
     BenchmarkSpec, DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency,
     MaxErrorRate, MaxRequests, MaxTokens, MinTokens, ModelName, PrefixCount, PrefixTokens,
     RequestRate, RequestsPerUser, Seed, SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS,
-    TimeoutS, TopP, TracePath, TraceSpeed, Users, Variation,
+    TimeoutS, TopP, TracePath, TraceSpeed, Turns, Users, Variation,
 };
 
 /// A field of a request for a benchmark.
@@ -148,7 +148,7 @@ pub const FIELDS: &[Field] = &[
         "dataset",
         Kind::Text { max_chars: 256 },
         "LOCUST_DATASET, else embedded",
-        "`embedded`, `synthetic`, a .jsonl file below DATA_DIR, or the id of a Hugging Face dataset.",
+        "`embedded`, `synthetic`, a file of prompts or conversations below DATA_DIR (.jsonl, .json, .csv, .parquet), or the id of a Hugging Face dataset.",
     ),
     field(
         "prompt_tokens",
@@ -160,7 +160,7 @@ pub const FIELDS: &[Field] = &[
         "output_tokens",
         Kind::Text { max_chars: 64 },
         "max_tokens",
-        "Most tokens of a synthetic prompt's answer, written as prompt_tokens is; with ignore_eos exactly so many.",
+        "Most tokens of a synthetic prompt's answer, written as prompt_tokens is; or `dataset`: of each answer what the data set's row says, in output_tokens or by its recorded answer. With ignore_eos exactly so many.",
     ),
     field(
         "mix",
@@ -179,6 +179,12 @@ pub const FIELDS: &[Field] = &[
         Kind::Integer { min: PrefixCount::MIN as u64, max: PrefixCount::MAX as u64 },
         "1",
         "Different beginnings of prefix_tokens; each prompt has one of them, drawn evenly.",
+    ),
+    field(
+        "turns",
+        Kind::Integer { min: Turns::MIN as u64, max: Turns::MAX as u64 },
+        "1",
+        "Most turns of a conversation: a user sends its next message behind all that was said, with the answers that really came, after its wait. Of a data set as many as a row has, of synthetic prompts exactly so many. For closed loops.",
     ),
     field("notes", Kind::Text { max_chars: MAX_NOTES_CHARS }, "none", "Anything to remember."),
     field("favorite", Kind::Flag, "false", "A mark to find it by."),
