@@ -188,7 +188,8 @@ pub async fn prepare(
             (Prompts::replaying(trace.rows, &spec, tokenizer.as_ref(), others).await?, schedule)
         }
     };
-    let found = Targets::find(&spec, key.as_ref(), &settings.egress).await?;
+    // Its future is large, and everybody's who prepares would be.
+    let found = Box::pin(Targets::find(&spec, key.as_ref(), &settings.egress)).await?;
     let Found { targets, capabilities, scrape } = found;
     let prompts = match capabilities.context_tokens {
         Some(tokens) => prompts.fitting_into(tokens, &spec, tokenizer.as_ref()).await?,
