@@ -4,7 +4,7 @@ use std::{io::Write, path::PathBuf, sync::Arc};
 
 use secrecy::SecretString;
 use shared::{
-    BenchmarkSpec, Reason, ReasonCode, TargetUrl,
+    BenchmarkSpec, HttpVersion, Reason, ReasonCode, TargetUrl,
     report::{Environment, TargetEnvironment},
 };
 use target::{
@@ -54,6 +54,23 @@ pub enum Driver {
     Hyper,
 }
 
+impl Driver {
+    /// The one that speaks this version: HTTP/2 has no readiness loop.
+    fn for_http(self, version: HttpVersion) -> Self {
+        match version {
+            HttpVersion::Http1 => self,
+            HttpVersion::Http2 => Self::Hyper,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Readiness => "readiness",
+            Self::Hyper => "hyper",
+        }
+    }
+}
+
 /// Why a run could not begin. No load was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
@@ -101,6 +118,9 @@ impl PrepareError {
             Self::Probe(failure) => failure.reason(),
             Self::Client(ClientError::Resolve(ResolveFailure::Blocked(_))) => {
                 Reason::new(ReasonCode::PolicyBlocked, self.to_string())
+            }
+            Self::Client(ClientError::NoHttp2(_)) => {
+                Reason::new(ReasonCode::TargetUnusable, self.to_string())
             }
             Self::Client(_) => Reason::new(ReasonCode::TargetUnreachable, self.to_string()),
             Self::Target { error, .. } => Reason::new(error.reason().code, self.to_string()),
@@ -174,7 +194,9 @@ pub async fn prepare(
         keep_text: tokenizer.is_some(),
         schedule: Schedule::of(&spec.load, spec.seed.get()),
     };
+    let driver = settings.driver.for_http(spec.call.http_version);
     let mut environment = environment(&spec, capabilities, &settings.runner, load_threads);
+    environment.driver = driver.as_str().to_owned();
     environment.target.dns_ms = dns_ms;
     Ok(Prepared {
         spec,
@@ -182,7 +204,7 @@ pub async fn prepare(
         tokenizer,
         environment,
         load_threads,
-        driver: settings.driver,
+        driver,
         handicap: Handicap::default(),
         scrape,
         records: None,
@@ -226,6 +248,8 @@ fn environment(
         cpus: machine::cores(),
         kernel,
         load_threads,
+        driver: String::new(),
+        http_version: spec.call.http_version,
         target: TargetEnvironment {
             server: capabilities.server,
             system_fingerprint: capabilities.system_fingerprint,

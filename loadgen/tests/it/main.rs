@@ -4,6 +4,7 @@ mod bad_targets;
 mod connections;
 mod endpoints;
 mod ends;
+mod http2;
 mod open_loops;
 mod prompts;
 mod recorded;
