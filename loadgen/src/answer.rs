@@ -55,6 +55,8 @@ pub(crate) struct Answer {
     pub(crate) events: Vec<TokenEvent>,
     pub(crate) bare_choices_us: Vec<Micros>,
     pub(crate) text: String,
+    /// Where the last of its reasoning ends in `text`, in bytes.
+    reasoned_to: usize,
     pub(crate) usage: Option<Usage>,
     pub(crate) saw_reasoning: bool,
     pub(crate) finish_reason: Option<String>,
@@ -83,6 +85,7 @@ impl Answer {
             events: Vec::new(),
             bare_choices_us: Vec::new(),
             text: String::new(),
+            reasoned_to: 0,
             usage: None,
             saw_reasoning: false,
             finish_reason: None,
@@ -179,7 +182,9 @@ impl Answer {
             return Ok(());
         }
         self.saw_reasoning = answer.reasoning.is_some();
-        let text = answer.reasoning.unwrap_or_default() + &answer.text;
+        let reasoning = answer.reasoning.unwrap_or_default();
+        self.reasoned_to = reasoning.len();
+        let text = reasoning + &answer.text;
         if text.is_empty() {
             return Err(RequestFailure::EmptyOutput);
         }
@@ -189,6 +194,11 @@ impl Answer {
         let text_end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
         self.events.push(TokenEvent { at_us, tokens: None, text_end });
         Ok(())
+    }
+
+    /// What the model answered, without its reasoning; empty where no text is kept.
+    pub(crate) fn answer(&self) -> &str {
+        self.text.get(self.reasoned_to..).unwrap_or_default()
     }
 
     /// Tokens that nobody saw coming: those of an answer that was not streamed.
@@ -244,6 +254,9 @@ impl Answer {
             self.saw_reasoning = true;
         }
         self.token(&delta.text, tokens, read, at_us);
+        if !delta.answer {
+            self.reasoned_to = self.text.len();
+        }
         Ok(())
     }
 

@@ -22,7 +22,7 @@ use crate::{
     engine::{Handicap, Live, SharedConnections},
     failure::RequestFailure,
     metrics::Lag,
-    prompt::{Ask, Prompts},
+    prompt::{Ask, Dialogue, Prompts},
     sample::{ConnectionUse, Micros, Outcome, Sample},
 };
 
@@ -40,7 +40,10 @@ pub(crate) struct Exchanger {
     pub(crate) limits: Limits,
     /// What answers look like.
     pub(crate) form: Form,
+    /// Whether answers' texts are kept: a tokenizer, or the user's next request needs them.
     pub(crate) keep_text: bool,
+    /// Whether a tokenizer will read what is handed over.
+    pub(crate) count_text: bool,
     pub(crate) live: Arc<Live>,
     pub(crate) handicap: Handicap,
     pub(crate) reads: RefCell<ReadLag>,
@@ -147,6 +150,8 @@ pub(crate) struct Attempt {
     nth: u64,
     /// Which of the run's servers it goes to.
     pub(crate) target: u32,
+    /// Which turn of its user's conversation it is, from 1; none: there is no conversation.
+    turn: Option<u32>,
     pub(crate) ask: Ask,
     pub(crate) sent_us: Option<Micros>,
     pub(crate) written_us: Option<Micros>,
@@ -160,16 +165,18 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// User `user`'s request `nth`, that was due at `intended_us`, goes to `target` and is taken up
-    /// now.
+    /// now; `dialogue` is the conversation that the user holds, if it holds any.
     pub(crate) fn new(
         (user, nth): (u32, u64),
         target: u32,
         intended_us: Micros,
         prompts: &Prompts,
+        mut dialogue: Option<&mut Dialogue>,
         exchanger: &Exchanger,
     ) -> Self {
         let picked_up_us = exchanger.now_us();
-        let ask = prompts.ask(user, nth);
+        let ask = prompts.ask_in(dialogue.as_deref_mut(), user, nth);
+        let turn = dialogue.map(|dialogue| dialogue.turn());
         let answer = Answer::new(exchanger.form, ask.length.max_tokens, exchanger.keep_text);
         Self {
             intended_us,
@@ -177,6 +184,7 @@ impl Attempt {
             user,
             nth,
             target,
+            turn,
             ask,
             sent_us: None,
             written_us: None,
@@ -203,8 +211,13 @@ impl Attempt {
         }
     }
 
-    /// The request as it is handed to the metrics.
-    pub(crate) fn into_sample(mut self, outcome: Outcome, exchanger: &Exchanger) -> Sample {
+    /// The request as it is handed to the metrics; `dialogue` goes on with its answer.
+    pub(crate) fn into_sample(
+        mut self,
+        outcome: Outcome,
+        dialogue: Option<&mut Dialogue>,
+        exchanger: &Exchanger,
+    ) -> Sample {
         self.tell_begun(&exchanger.live);
         let Self {
             intended_us,
@@ -212,6 +225,7 @@ impl Attempt {
             user,
             nth,
             target,
+            turn,
             ask,
             sent_us,
             written_us,
@@ -226,10 +240,18 @@ impl Attempt {
             }
             other => other,
         };
+        let asked_tokens = ask.length.max_tokens;
+        let counted = exchanger.count_text.then(|| ask.clone());
+        match (dialogue, &outcome) {
+            (Some(dialogue), Outcome::Completed) => dialogue.go_on(ask, answer.answer()),
+            (Some(dialogue), Outcome::Failed(_) | Outcome::Cancelled) => dialogue.end(),
+            (None, _) => {}
+        }
         Sample {
             user,
             nth,
             target,
+            turn,
             intended_us,
             picked_up_us,
             sent_us,
@@ -241,9 +263,9 @@ impl Attempt {
             whole_us: answer.whole_us,
             events: answer.events,
             bare_choices_us: answer.bare_choices_us,
-            text: answer.text,
-            asked_tokens: ask.length.max_tokens,
-            ask: exchanger.keep_text.then_some(ask),
+            text: if exchanger.count_text { answer.text } else { String::new() },
+            asked_tokens,
+            ask: counted,
             usage: answer.usage,
             saw_reasoning: answer.saw_reasoning,
             finish_reason: answer.finish_reason,

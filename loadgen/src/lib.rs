@@ -13,6 +13,7 @@ mod metrics;
 mod prompt;
 mod record;
 mod sample;
+mod trace;
 
 pub use engine::{
     Control, Driver, Handicap, Outcome, PrepareError, Prepared, Settings, Snapshot, prepare,

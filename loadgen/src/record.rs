@@ -40,6 +40,7 @@ pub(crate) fn record(
         user: by_user.then_some(sample.user),
         nth: sample.nth,
         target: sample.target,
+        turn: sample.turn,
         intended_us: sample.intended_us,
         picked_up_us: sample.picked_up_us,
         sent_us: sample.sent_us,

@@ -16,6 +16,8 @@ pub struct Sample {
     pub nth: u64,
     /// Which of the run's servers it went to, from 0.
     pub target: u32,
+    /// Which turn of the user's conversation it was, from 1; none: there was no conversation.
+    pub turn: Option<u32>,
     /// When the schedule wanted it sent.
     pub intended_us: Micros,
     /// When a load thread took it up; later than intended by the client's own lag.

@@ -105,6 +105,12 @@ pub const COLUMNS: &[Column] = &[
         |r| Some(r.nth),
         "Which of its user's requests, from 0; in an open loop, its number in the schedule.",
     ),
+    Column::whole(
+        "turn",
+        "",
+        |r| r.turn.map(u64::from),
+        "Which turn of its user's conversation, from 1; null where users hold none.",
+    ),
     Column::whole("intended_us", "us", |r| Some(r.intended_us), "When it was due."),
     Column::whole("picked_up_us", "us", |r| Some(r.picked_up_us), "When a load thread took it up."),
     Column::whole(

@@ -13,6 +13,8 @@ pub struct Record {
     pub nth: u64,
     /// Which of the run's servers it went to, from 0.
     pub target: u32,
+    /// Which turn of the user's conversation, from 1; none: there was no conversation.
+    pub turn: Option<u32>,
     /// When the schedule wanted it sent.
     pub intended_us: u64,
     /// When a load thread took it up.

@@ -41,9 +41,9 @@ pub use lengths::{
 };
 pub use load::{
     AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, InvalidStages, Load, MaxConcurrency,
-    MaxRequests, OpenLimits, Poisson, Ramp, RequestRate, RequestsPerUser, SpawnRate, Stage,
-    StageDurationS, StageShape, StageTarget, Staged, Stages, StagesOf, ThinkTimeS, Users,
-    Variation,
+    MaxRequests, OpenLimits, Poisson, Ramp, Replay, RequestRate, RequestsPerUser, SpawnRate, Stage,
+    StageDurationS, StageShape, StageTarget, Staged, Stages, StagesOf, ThinkTimeS, TraceFormat,
+    TracePath, TraceSpeed, UnknownTraceFormat, Users, Variation,
 };
 pub use margins::{MarginS, Margins};
 pub use problem::{FieldError, Problem};
@@ -54,7 +54,7 @@ pub use runner::{Runner, RunnerState};
 pub use slo::{Slo, SloMs, SloPreset, UnknownPreset};
 pub use spec::{
     BenchmarkSpec, MaxTokens, MinTokens, Output, Sampling, Seed, Temperature, TimeoutS, Timeouts,
-    TopP,
+    TopP, Turns,
 };
 pub use state::{Reason, ReasonCode, State};
 pub use stops::{MaxErrorRate, Stops};

@@ -9,6 +9,7 @@ mod constant;
 mod gamma;
 mod open;
 mod poisson;
+mod replay;
 mod staged;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ pub use self::{
     gamma::Gamma,
     open::OpenLimits,
     poisson::Poisson,
+    replay::{Replay, TraceFormat, TracePath, TraceSpeed, UnknownTraceFormat},
     staged::{
         InvalidStages, Ramp, Stage, StageDurationS, StageShape, StageTarget, Staged, Stages,
         StagesOf,
@@ -89,6 +91,8 @@ pub enum Load {
     AllAtOnce(AllAtOnce),
     /// Users or a rate, changing stage by stage.
     Staged(Staged),
+    /// Requests are due when those of a recorded load came.
+    Trace(Replay),
 }
 
 impl Load {
@@ -101,13 +105,14 @@ impl Load {
             Self::Gamma(_) => "gamma",
             Self::AllAtOnce(_) => "all_at_once",
             Self::Staged(_) => "staged",
+            Self::Trace(_) => "trace",
         }
     }
 
     /// The most requests that can be open at once. An open loop drops what is due beyond it.
     ///
     /// That is `max_concurrency`, where it was given; else the number of requests that can become
-    /// due, up to the most there can be users.
+    /// due, up to the most there can be users. Of a trace that number is known where it is read.
     pub fn peak_users(&self) -> Users {
         match self {
             Self::ClosedLoop(closed) => closed.users,
@@ -116,6 +121,7 @@ impl Load {
             Self::Gamma(load) => load.limits.peak(load.rate, load.cv.get()),
             Self::AllAtOnce(load) => open::at_most(load.requests.get(), load.max_concurrency),
             Self::Staged(load) => load.peak_users(),
+            Self::Trace(load) => load.peak(),
         }
     }
 
@@ -135,7 +141,8 @@ impl Load {
             Self::Staged(load) => load.stages.duration(),
             Self::Constant(Constant { limits, .. })
             | Self::Poisson(Poisson { limits, .. })
-            | Self::Gamma(Gamma { limits, .. }) => limits.duration_s,
+            | Self::Gamma(Gamma { limits, .. })
+            | Self::Trace(Replay { limits, .. }) => limits.duration_s,
         }
     }
 
@@ -147,7 +154,8 @@ impl Load {
             Self::Staged(load) => load.max_requests,
             Self::Constant(Constant { limits, .. })
             | Self::Poisson(Poisson { limits, .. })
-            | Self::Gamma(Gamma { limits, .. }) => limits.max_requests,
+            | Self::Gamma(Gamma { limits, .. })
+            | Self::Trace(Replay { limits, .. }) => limits.max_requests,
         }
     }
 
@@ -159,7 +167,8 @@ impl Load {
             Self::Staged(load) => load.grace_s,
             Self::Constant(Constant { limits, .. })
             | Self::Poisson(Poisson { limits, .. })
-            | Self::Gamma(Gamma { limits, .. }) => limits.grace_s,
+            | Self::Gamma(Gamma { limits, .. })
+            | Self::Trace(Replay { limits, .. }) => limits.grace_s,
         }
     }
 }

@@ -61,7 +61,7 @@ macro_rules! openapi_as {
 
 use crate::{
     BenchmarkId, ExtraBody, ExtraHeaders, LengthMix, ModelName, PromptSource, RunnerId, TargetUrl,
-    Timestamp, TokenizerSource,
+    Timestamp, TokenizerSource, TracePath,
 };
 
 openapi_as!(BenchmarkId, i64, |schema| {
@@ -87,6 +87,9 @@ openapi_as!(ExtraBody, serde_json::Value, |schema| {
 openapi_as!(ExtraHeaders, serde_json::Value, |schema| {
     schema.ty = "object";
     schema.description = Some("Names in lower case, and values.");
+});
+openapi_as!(TracePath, String, |schema| {
+    schema.max_length = Some(TracePath::MAX_CHARS);
 });
 openapi_as!(PromptSource, String, |schema| {
     schema.max_length = Some(256);

@@ -9,16 +9,16 @@ const MAX_CHARS: usize = 256;
 
 /// Where prompts come from.
 ///
-/// Written as one word: empty or `embedded`, `synthetic`, a path that ends in `.jsonl` (under the
-/// runner's `DATA_DIR`), or the id of a Hugging Face dataset.
+/// Written as one word: empty or `embedded`, `synthetic`, a path that ends in `.jsonl`, `.json`,
+/// `.csv` or `.parquet` (under the runner's `DATA_DIR`), or the id of a Hugging Face dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PromptSource {
     /// The set compiled into the runner.
     Embedded,
     /// Made up, to be of the lengths that the spec's `synthetic` wants.
     Synthetic,
-    /// A JSONL file, its path relative to `DATA_DIR`.
-    Jsonl(String),
+    /// A data set's file, its path relative to `DATA_DIR`.
+    File(String),
     /// A dataset on the Hugging Face hub, e.g. `mteb/banking77`.
     Hub(String),
 }
@@ -48,16 +48,22 @@ pub enum InvalidSource {
     },
     /// Neither a path with the right ending nor a hub id.
     #[error(
-        "{field} must be a Hugging Face id such as `org/name`, or a path below DATA_DIR ending in {ending}: `{given}`"
+        "{field} must be a Hugging Face id such as `org/name`, or a path below DATA_DIR ending in {}: `{given}`",
+        .endings.join(", ")
     )]
     Unknown {
         /// The request field.
         field: &'static str,
-        /// The ending a path must have.
-        ending: &'static str,
+        /// The endings a path may have.
+        endings: &'static [&'static str],
         /// What was given.
         given: String,
     },
+}
+
+impl PromptSource {
+    /// The endings of files that can be read, best first.
+    pub const ENDINGS: [&str; 4] = [".jsonl", ".json", ".csv", ".parquet"];
 }
 
 impl TryFrom<String> for PromptSource {
@@ -67,8 +73,8 @@ impl TryFrom<String> for PromptSource {
         match given.trim() {
             "" | "embedded" => Ok(Self::Embedded),
             "synthetic" => Ok(Self::Synthetic),
-            other => match source("dataset", ".jsonl", other)? {
-                Source::File(path) => Ok(Self::Jsonl(path)),
+            other => match source("dataset", &Self::ENDINGS, other)? {
+                Source::File(path) => Ok(Self::File(path)),
                 Source::Hub(id) => Ok(Self::Hub(id)),
             },
         }
@@ -79,7 +85,7 @@ impl TryFrom<String> for TokenizerSource {
     type Error = InvalidSource;
 
     fn try_from(given: String) -> Result<Self, InvalidSource> {
-        match source("tokenizer", ".json", given.trim())? {
+        match source("tokenizer", &[".json"], given.trim())? {
             Source::File(path) => Ok(Self::File(path)),
             Source::Hub(id) => Ok(Self::Hub(id)),
         }
@@ -91,16 +97,17 @@ enum Source {
     Hub(String),
 }
 
-fn source(field: &'static str, ending: &'static str, given: &str) -> Result<Source, InvalidSource> {
-    let unknown = || InvalidSource::Unknown { field, ending, given: shortened(given) };
+fn source(
+    field: &'static str,
+    endings: &'static [&'static str],
+    given: &str,
+) -> Result<Source, InvalidSource> {
+    let unknown = || InvalidSource::Unknown { field, endings, given: shortened(given) };
     if given.chars().count() > MAX_CHARS {
         return Err(unknown());
     }
-    if given.ends_with(ending) {
-        let inside = !given.starts_with(['/', '\\', '~'])
-            && !given.contains(['\\', '\0'])
-            && given.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        return if inside {
+    if endings.iter().any(|ending| given.ends_with(ending)) {
+        return if stays_inside(given) {
             Ok(Source::File(given.to_owned()))
         } else {
             Err(InvalidSource::Outside { field, path: shortened(given) })
@@ -120,7 +127,14 @@ fn source(field: &'static str, ending: &'static str, given: &str) -> Result<Sour
     }
 }
 
-fn shortened(text: &str) -> String {
+/// Whether a path leads to something below the directory that it counts from.
+pub(crate) fn stays_inside(path: &str) -> bool {
+    !path.starts_with(['/', '\\', '~'])
+        && !path.contains(['\\', '\0'])
+        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+pub(crate) fn shortened(text: &str) -> String {
     text.chars().take(MAX_CHARS).collect()
 }
 
@@ -129,7 +143,7 @@ impl fmt::Display for PromptSource {
         match self {
             Self::Embedded => f.write_str("embedded"),
             Self::Synthetic => f.write_str("synthetic"),
-            Self::Jsonl(name) | Self::Hub(name) => f.write_str(name),
+            Self::File(name) | Self::Hub(name) => f.write_str(name),
         }
     }
 }
@@ -167,10 +181,9 @@ mod tests {
     fn a_source_is_told_by_its_form() {
         let prompts = |text: &str| PromptSource::try_from(text.to_owned());
         assert_eq!(prompts("").unwrap(), PromptSource::Embedded);
-        assert_eq!(
-            prompts("sets/chat.jsonl").unwrap(),
-            PromptSource::Jsonl("sets/chat.jsonl".into())
-        );
+        for path in ["sets/chat.jsonl", "sharegpt.json", "a.csv", "a.parquet"] {
+            assert_eq!(prompts(path).unwrap(), PromptSource::File(path.into()));
+        }
         assert_eq!(prompts("mteb/banking77").unwrap(), PromptSource::Hub("mteb/banking77".into()));
     }
 

@@ -422,6 +422,9 @@ pub struct TargetEnvironment {
     pub ignore_eos: bool,
     /// Whether it takes `min_tokens`.
     pub min_tokens: bool,
+    /// Tokens of prompt and answer together that it takes, as it lists them; none: it does not say.
+    #[serde(default)]
+    pub context_tokens: Option<u64>,
     /// How long its name took to look up, once before the load; none: there was nothing to look up.
     #[serde(default)]
     pub dns_ms: Option<f64>,

@@ -120,9 +120,12 @@ impl NewBenchmark {
         let load = load::read(&mut read, defaults);
         let model = read.text_within("model", ModelName::MAX_CHARS).map(ModelName);
         let tokenizer = read.parsed("tokenizer").or_else(|| defaults.tokenizer.clone());
-        let dataset = read.dataset(defaults);
+        let dataset = read.dataset(defaults, &load);
         let synthetic = read.synthetic(&dataset, tokenizer.as_ref());
-        let output = Output { max_tokens, min_tokens, ignore_eos: read.flag("ignore_eos", false) };
+        let turns = read.turns(&load, &dataset);
+        let ignore_eos = read.flag("ignore_eos", false);
+        let of_dataset = read.lengths_of_dataset(&dataset);
+        let output = Output { max_tokens, min_tokens, ignore_eos, of_dataset };
         let sampling = Sampling {
             temperature: read.number("temperature", valid(0.9)),
             top_p: read.number("top_p", valid(0.9)),
@@ -154,6 +157,7 @@ impl NewBenchmark {
                     load,
                     dataset,
                     synthetic,
+                    turns,
                     tokenizer,
                     output,
                     sampling,

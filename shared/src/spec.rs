@@ -15,6 +15,10 @@ bounded! {
     MinTokens(u32) in 0..=32_768, "min_tokens"
 }
 bounded! {
+    /// Turns of a conversation at most.
+    Turns(u32) in 1..=100, "turns"
+}
+bounded! {
     /// Sampling temperature.
     Temperature(f64) in 0.0..=2.0, "temperature"
 }
@@ -55,6 +59,11 @@ pub struct BenchmarkSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", oai(skip_serializing_if_is_none))]
     pub synthetic: Option<Synthetic>,
+    /// Turns of the conversations that users hold, at least 2; none: requests have nothing to do with
+    /// each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", oai(skip_serializing_if_is_none))]
+    pub turns: Option<Turns>,
     /// What counts tokens beside the server; none: the server alone.
     pub tokenizer: Option<TokenizerSource>,
     /// How long answers are.
@@ -124,6 +133,10 @@ pub struct Output {
     pub min_tokens: MinTokens,
     /// Ask for exactly `max_tokens`: the end token is ignored where the target takes `ignore_eos`.
     pub ignore_eos: bool,
+    /// Whether each answer may have as many tokens as the data set has for it, and not `max_tokens`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "is_default"))]
+    pub of_dataset: bool,
 }
 
 /// How answers are drawn.

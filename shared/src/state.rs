@@ -144,6 +144,8 @@ pub enum ReasonCode {
     Dataset,
     /// The tokenizer could not be loaded.
     Tokenizer,
+    /// The trace could not be read.
+    Trace,
     /// The run needs more than this runner has, e.g. open files.
     CapacityExceeded,
     /// The stored key could not be opened: another master key sealed it.

@@ -49,6 +49,8 @@ pub struct Capabilities {
     pub min_tokens: bool,
     /// The model to ask for: the spec's, or the first that the target lists.
     pub model: String,
+    /// Tokens of prompt and answer together that it takes, where it lists them with the model.
+    pub context_tokens: Option<u64>,
     /// The `Server` header, at most 256 bytes.
     pub server: Option<String>,
     /// The server's name for its configuration, at most 256 bytes.
@@ -69,8 +71,7 @@ pub async fn probe(control: &Control, spec: &BenchmarkSpec) -> Result<Capabiliti
 }
 
 async fn find_out(control: &Control, spec: &BenchmarkSpec) -> Result<Capabilities, ProbeFailure> {
-    let (model, server) = find_model(control, spec).await?;
-    let found = Capabilities { model, server, ..Capabilities::default() };
+    let found = find_model(control, spec).await?;
     let limit = seconds(spec.timeouts.first_token_s.get()).min(CHAT_WITHIN);
     let ask = Ask { control, spec, limit };
 
@@ -94,21 +95,25 @@ async fn find_out(control: &Control, spec: &BenchmarkSpec) -> Result<Capabilitie
     Ok(plain.complete(found, taken))
 }
 
-/// The model to ask for, and the `Server` header where the list had one.
-async fn find_model(
-    control: &Control,
-    spec: &BenchmarkSpec,
-) -> Result<(String, Option<String>), ProbeFailure> {
+/// The model to ask for, and what its list says beside it.
+async fn find_model(control: &Control, spec: &BenchmarkSpec) -> Result<Capabilities, ProbeFailure> {
     let limit = seconds(spec.timeouts.total_s.get()).min(MODELS_WITHIN);
     let wanted = spec.model.as_ref().map(|ModelName(model)| model.as_str());
+    let found = |model: &str, listed: Option<&Model>, server| Capabilities {
+        model: model.to_owned(),
+        context_tokens: listed.and_then(|listed| listed.max_model_len),
+        server,
+        ..Capabilities::default()
+    };
     match (control.list(limit).await, wanted) {
-        (Ok(list), None) => match list.models.into_iter().next() {
-            Some(first) => Ok((first.id, list.server)),
+        (Ok(list), None) => match list.models.first() {
+            Some(first) => Ok(found(&first.id, Some(first), list.server)),
             None => Err(TargetError::NoModel.into()),
         },
         (Ok(list), Some(model)) => {
-            if list.models.is_empty() || list.models.iter().any(|listed| listed.id == model) {
-                Ok((model.to_owned(), list.server))
+            let listed = list.models.iter().find(|listed| listed.id == model);
+            if list.models.is_empty() || listed.is_some() {
+                Ok(found(model, listed, list.server))
             } else {
                 Err(not_listed(model, &list.models))
             }
@@ -117,7 +122,7 @@ async fn find_model(
         (
             Err(TargetError::Status { status: 404 | 405 | 501, .. } | TargetError::NotAList(_)),
             Some(model),
-        ) => Ok((model.to_owned(), None)),
+        ) => Ok(found(model, None, None)),
         (Err(TargetError::Status { status: status @ (404 | 405 | 501), .. }), None) => {
             Err(ProbeFailure::new(
                 ReasonCode::ModelMissing,
@@ -211,6 +216,7 @@ impl Ask<'_> {
             max_tokens: MaxTokens::try_from(most).expect("lower than a valid one, and not 0"),
             min_tokens: MinTokens::try_from(fewest).expect("lower than max_tokens"),
             ignore_eos: fields.ignore_eos,
+            of_dataset: false,
         };
         let can = fields.taken_by(found.clone());
         let mould = RequestMould::new(&self.spec.call, &output, &self.spec.sampling, &can);

@@ -163,6 +163,7 @@ mod tests {
             max_tokens: MaxTokens::try_from(max_tokens).unwrap(),
             min_tokens: MinTokens::try_from(min_tokens).unwrap(),
             ignore_eos,
+            of_dataset: false,
         }
     }
 

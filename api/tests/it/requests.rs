@@ -57,7 +57,7 @@ async fn rows_come_as_parquet_csv_or_jsonl() {
         assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
         let lines: Vec<&str> = csv.text.lines().collect();
         assert_eq!(lines.len() as u64, rows + 1);
-        assert!(lines[0].starts_with("index,user,nth,intended_us,"), "{}", lines[0]);
+        assert!(lines[0].starts_with("index,user,nth,turn,intended_us,"), "{}", lines[0]);
         assert!(lines[2].contains("\"said \"\"no\"\", twice\""), "{}", lines[2]);
         assert!(lines[usize::try_from(rows).unwrap()].starts_with(&format!("{},", rows - 1)));
         assert_eq!(accepting(&app, path, "text/csv;q=1").await.text, csv.text);

@@ -1,8 +1,8 @@
 //! A load shape in words.
 
 use shared::{
-    AllAtOnce, ClosedLoop, Load, MaxConcurrency, MaxRequests, OpenLimits, StageShape, Staged,
-    StagesOf,
+    AllAtOnce, ClosedLoop, Load, MaxConcurrency, MaxRequests, OpenLimits, Replay, StageShape,
+    Staged, StagesOf, TraceSpeed,
 };
 
 use crate::figures::{count, decimal};
@@ -26,6 +26,7 @@ pub(super) fn words(load: &Load) -> String {
             format!("{} requests at once{}", count(requests.get().into()), room(*max_concurrency))
         }
         Load::Staged(load) => staged(load),
+        Load::Trace(load) => trace(load),
     }
 }
 
@@ -67,6 +68,16 @@ fn staged(load: &Staged) -> String {
     let more = if stages.len() > SHOWN { ", …" } else { "" };
     let limits = format!("{}{}", most(load.max_requests), room(load.max_concurrency));
     format!("{of} in stages: {}{more}{limits}", shown.join(", "))
+}
+
+fn trace(load: &Replay) -> String {
+    let Replay { trace, speed, limits: OpenLimits { duration_s, .. }, .. } = load;
+    let speed = match *speed {
+        TraceSpeed::AS_RECORDED => String::new(),
+        speed => format!(" at {} times its speed", speed.get()),
+    };
+    let limits = format!("{}{}", most(load.limits.max_requests), room(load.limits.max_concurrency));
+    format!("trace {trace}{speed} for up to {} s{limits}", count(duration_s.get().into()))
 }
 
 fn most(max_requests: Option<MaxRequests>) -> String {
@@ -125,6 +136,15 @@ mod tests {
             said(json!({"kind": "closed_loop", "users": 8, "spawn_rate": 2, "duration_s": 9,
                 "wait_min_s": 0.5, "wait_max_s": 1.0, "grace_s": 1.0, "max_requests": 20})),
             "8 users, 2 started a second, for 9 s, at most 20 requests, 0.5 to 1 s between requests"
+        );
+        let trace = |speed: f64, most: Option<u32>| {
+            said(json!({"kind": "trace", "trace": "a/b.csv", "format": null, "speed": speed,
+                "duration_s": 3_600, "grace_s": 5.0, "max_concurrency": null, "max_requests": most}))
+        };
+        assert_eq!(trace(1.0, None), "trace a/b.csv for up to 3,600 s");
+        assert_eq!(
+            trace(2.5, Some(9)),
+            "trace a/b.csv at 2.5 times its speed for up to 3,600 s, at most 9 requests"
         );
     }
 }

@@ -12,9 +12,11 @@ mod gamma;
 mod poisson;
 mod schedule;
 pub mod staged;
+mod trace;
 
 pub use closed_loop::{ThinkTime, start_us};
 pub use schedule::Schedule;
+pub use trace::replayed_us;
 
 use crate::sample::Micros;
 

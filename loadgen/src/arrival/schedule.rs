@@ -1,5 +1,7 @@
 //! The whole list of due times of an open loop, and how threads share it.
 
+use std::sync::Arc;
+
 use shared::{Load, Staged, StagesOf};
 
 use super::{DueTimes, all_at_once, constant, gamma, poisson, staged};
@@ -10,6 +12,15 @@ use crate::sample::Micros;
 pub struct Schedule {
     load: Load,
     seed: u64,
+    recorded: Recorded,
+}
+
+/// What is due of a trace; of other loads, nothing.
+#[derive(Clone, Debug, Default)]
+struct Recorded {
+    due: Arc<[Micros]>,
+    /// When the first would be due that is not sent; none: there is none.
+    beyond_us: Option<Micros>,
 }
 
 impl Schedule {
@@ -17,8 +28,16 @@ impl Schedule {
     pub fn of(load: &Load, seed: u64) -> Option<Self> {
         match load {
             Load::ClosedLoop(_) | Load::Staged(Staged { of: StagesOf::Users, .. }) => None,
-            _ => Some(Self { load: load.clone(), seed }),
+            _ => Some(Self { load: load.clone(), seed, recorded: Recorded::default() }),
         }
+    }
+
+    /// The same, of the requests of a trace.
+    ///
+    /// - `beyond_us`: when the first would be due that is not sent; none: the trace ends with them.
+    #[must_use]
+    pub fn replaying(self, due: Arc<[Micros]>, beyond_us: Option<Micros>) -> Self {
+        Self { recorded: Recorded { due, beyond_us }, ..self }
     }
 
     /// Index and due time of each request, in order.
@@ -39,9 +58,13 @@ impl Schedule {
     }
 
     /// When the sending is over: at the end of the duration, or when the request would be due that
-    /// is one too many.
+    /// is one too many; of a trace that ends before, with its last request.
     pub fn sending_us(&self) -> Micros {
         let until_us = self.duration_us();
+        if let Load::Trace(_) = self.load {
+            let last_us = self.recorded.due.last().copied().unwrap_or(0);
+            return self.recorded.beyond_us.unwrap_or(last_us).min(until_us);
+        }
         let one_too_many = self.max_requests().and_then(|most| {
             let nth = usize::try_from(most).ok()?;
             self.unbounded().take_while(|due_us| *due_us < until_us).nth(nth)
@@ -70,6 +93,10 @@ impl Schedule {
             Load::Gamma(load) => Box::new(gamma::due_times(load.rate, load.cv, self.seed)),
             Load::AllAtOnce(load) => Box::new(all_at_once::due_times(load)),
             Load::Staged(load) => Box::new(staged::due_times(&load.stages)),
+            Load::Trace(_) => {
+                let due = Arc::clone(&self.recorded.due);
+                Box::new((0..due.len()).map(move |nth| due[nth]))
+            }
         }
     }
 }

@@ -127,6 +127,7 @@ impl LoadThread {
             limits: self.run.limits,
             form: self.run.form,
             keep_text: self.run.keep_text,
+            count_text: self.run.count_text,
             live: Arc::clone(&self.live),
             handicap: self.handicap,
             reads: RefCell::default(),

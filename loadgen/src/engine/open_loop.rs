@@ -48,7 +48,7 @@ impl OpenLoop {
 }
 
 async fn send(sender: Rc<Sender>, nth: u64, due_us: Micros, place: Place) {
-    sender.send((OPEN_LOOP_USER, nth), due_us, None).await;
+    sender.send((OPEN_LOOP_USER, nth), due_us, None, None).await;
     drop(place);
 }
 

@@ -1,10 +1,14 @@
 //! Everything that can go wrong before the first request, does so here.
 
-use std::{io::Write, path::PathBuf, sync::Arc};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use secrecy::SecretString;
 use shared::{
-    BenchmarkSpec, HttpVersion, Reason, ReasonCode, TargetUrl,
+    BenchmarkSpec, HttpVersion, Load, Reason, ReasonCode, TargetUrl, TracePath,
     report::{Environment, TargetEnvironment},
 };
 use target::{
@@ -25,6 +29,7 @@ use crate::{
     arrival::Schedule,
     exchange::Limits,
     prompt::{Hub, PromptError, Prompts, Tokenizer, TokenizerError},
+    trace::{Trace, TraceError},
 };
 
 /// What a runner brings along, the same for all its runs.
@@ -90,6 +95,14 @@ pub enum PrepareError {
     /// The tokenizer could not be loaded.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// The trace cannot be replayed.
+    #[error("{}", .error.reason(.path).detail)]
+    Trace {
+        /// Its path.
+        path: TracePath,
+        /// Why.
+        error: TraceError,
+    },
     /// The target cannot be used.
     #[error(transparent)]
     Probe(#[from] ProbeFailure),
@@ -115,6 +128,7 @@ impl PrepareError {
             }
             Self::Prompts(error) => error.reason(),
             Self::Tokenizer(error) => error.reason(),
+            Self::Trace { path, error } => error.reason(path),
             Self::Probe(failure) => failure.reason(),
             Self::Client(ClientError::Resolve(ResolveFailure::Blocked(_))) => {
                 Reason::new(ReasonCode::PolicyBlocked, self.to_string())
@@ -153,7 +167,10 @@ pub(crate) struct Run {
     pub(crate) limits: Limits,
     pub(crate) form: Form,
     pub(crate) seed: u64,
+    /// Whether answers' texts are kept: a tokenizer, or a user's next request needs them.
     pub(crate) keep_text: bool,
+    /// Whether a tokenizer reads them.
+    pub(crate) count_text: bool,
     /// When requests are due; none: answers decide.
     pub(crate) schedule: Option<Schedule>,
 }
@@ -165,19 +182,39 @@ pub async fn prepare(
     key: Option<SecretString>,
     settings: &Settings,
 ) -> Result<Prepared, PrepareError> {
-    let users = spec.load.peak_users().get();
+    let data_dir = &settings.data_dir;
+    let trace = trace(&spec, data_dir).await?;
+    let users = most_open(&spec, trace.as_ref());
     let capacity = machine::socket_capacity();
     if u64::from(users) > capacity {
         return Err(PrepareError::TooManyUsers { users, capacity });
     }
-    let (data_dir, hub) = (&settings.data_dir, &settings.hub);
+    let hub = &settings.hub;
     let tokenizer = match &spec.tokenizer {
         Some(source) => Some(Tokenizer::load(source, data_dir, hub).await?),
         None => None,
     };
-    let prompts = Prompts::load(&spec, tokenizer.as_ref(), data_dir, hub).await?;
-    let found = Targets::find(&spec, key.as_ref(), &settings.egress).await?;
+    let schedule = Schedule::of(&spec.load, spec.seed.get());
+    let (prompts, schedule) = match trace {
+        None => (Prompts::load(&spec, tokenizer.as_ref(), data_dir, hub).await?, schedule),
+        Some(trace) => {
+            let others = if trace.needs_prompts() {
+                Some(Prompts::load(&spec, None, data_dir, hub).await?)
+            } else {
+                None
+            };
+            let due = trace.rows.iter().map(|row| row.due_us).collect();
+            let schedule = schedule.map(|schedule| schedule.replaying(due, trace.beyond_us));
+            (Prompts::replaying(trace.rows, &spec, tokenizer.as_ref(), others).await?, schedule)
+        }
+    };
+    // Its future is large, and everybody's who prepares would be.
+    let found = Box::pin(Targets::find(&spec, key.as_ref(), &settings.egress)).await?;
     let Found { targets, capabilities, scrape } = found;
+    let prompts = match capabilities.context_tokens {
+        Some(tokens) => prompts.fitting_into(tokens, &spec, tokenizer.as_ref()).await?,
+        None => prompts,
+    };
     let looked_up_in = targets.each()[0].client.looked_up_in();
     let dns_ms = looked_up_in.map(|took| took.as_secs_f64() * 1e3);
 
@@ -191,8 +228,9 @@ pub async fn prepare(
         limits: Limits::of(&spec.timeouts, spec.call.stream),
         form: Form::from(&spec.call),
         seed: spec.seed.get(),
-        keep_text: tokenizer.is_some(),
-        schedule: Schedule::of(&spec.load, spec.seed.get()),
+        keep_text: tokenizer.is_some() || spec.turns.is_some(),
+        count_text: tokenizer.is_some(),
+        schedule,
     };
     let driver = settings.driver.for_http(spec.call.http_version);
     let mut environment = environment(&spec, capabilities, &settings.runner, load_threads);
@@ -221,10 +259,33 @@ impl Run {
     }
 }
 
+/// What the load replays; none: it is no trace's.
+async fn trace(spec: &BenchmarkSpec, data_dir: &Path) -> Result<Option<Trace>, PrepareError> {
+    let Load::Trace(replay) = &spec.load else { return Ok(None) };
+    let refused = |error| PrepareError::Trace { path: replay.trace.clone(), error };
+    let trace = Trace::load(replay, data_dir).await.map_err(refused)?;
+    if trace.needs_tokenizer() && spec.tokenizer.is_none() {
+        return Err(refused(TraceError::NoTokenizer));
+    }
+    Ok(Some(trace))
+}
+
+/// The most requests that can be open at once: of a trace, as many as it has.
+fn most_open(spec: &BenchmarkSpec, trace: Option<&Trace>) -> u32 {
+    let users = spec.load.peak_users().get();
+    let due = trace.and_then(|trace| u32::try_from(trace.rows.len()).ok());
+    due.map_or(users, |due| due.min(users))
+}
+
 impl Prepared {
     /// The model that will be asked.
     pub fn model(&self) -> &str {
         &self.environment.target.model
+    }
+
+    /// What the run will be made in, and with.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// The same, with a row for each request written to `file`, as Parquet, by a thread of its own.
@@ -257,6 +318,7 @@ fn environment(
             stream_usage: capabilities.stream_usage,
             ignore_eos: capabilities.ignore_eos,
             min_tokens: capabilities.min_tokens,
+            context_tokens: capabilities.context_tokens,
             dns_ms: None,
         },
         spec_hash: spec_hash(spec),

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{kept::Kept, prepare::Run, room::Budget};
 use crate::{
     exchange::{Attempt, Exchanger},
+    prompt::Dialogue,
     sample::{Micros, Outcome, Sample},
 };
 
@@ -54,13 +55,14 @@ impl Sender {
     }
 
     /// Sends user `user`'s request `nth` over its `own` connection, or one that is nobody's: that
-    /// of a schedule, and those of users whose requests go to several servers.
-    /// None: nobody takes samples any more.
+    /// of a schedule, and those of users whose requests go to several servers. `dialogue` is the
+    /// conversation that the user holds. None: nobody takes samples any more.
     pub(super) async fn send(
         &self,
         (user, nth): (u32, u64),
         due_us: Micros,
         own: Option<&mut Option<Connection>>,
+        mut dialogue: Option<&mut Dialogue>,
     ) -> Option<Over> {
         let Self { run, exchanger, .. } = self;
         let target = run.turn_of(nth);
@@ -72,7 +74,8 @@ impl Sender {
         };
         let is_own = own.is_some();
         let connection = own.unwrap_or(&mut kept);
-        let mut attempt = Attempt::new((user, nth), target, due_us, &run.prompts, exchanger);
+        let (who, said) = ((user, nth), dialogue.as_deref_mut());
+        let mut attempt = Attempt::new(who, target, due_us, &run.prompts, said, exchanger);
         let body = Bytes::from(run.request.body(attempt.ask.said(), attempt.ask.length));
         let outcome = tokio::select! {
             biased;
@@ -91,7 +94,7 @@ impl Sender {
             Outcome::Cancelled => exchanger.live.add_cancelled(),
         }
         let failed = matches!(outcome, Outcome::Failed(_));
-        let sample = attempt.into_sample(outcome, exchanger);
+        let sample = attempt.into_sample(outcome, dialogue, exchanger);
         let end_us = sample.end_us;
         self.samples.send(vec![sample]).ok()?;
         Some(Over { end_us, failed })

@@ -93,7 +93,7 @@ async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Sample> {
     let prompts = Prompts::embedded(SEED);
     let tag_of = |nth: usize| {
         let ask = prompts.ask(readiness::OPEN_LOOP_USER, nth as u64);
-        tag(ask.texts().next().expect("a text")).expect("a tag").to_owned()
+        tag(ask.said().first_text().expect("a text")).expect("a tag").to_owned()
     };
     let scripts: BTreeMap<String, Script> =
         cases.iter().enumerate().map(|(nth, case)| (tag_of(nth), case.script.clone())).collect();
@@ -127,7 +127,7 @@ async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Sample> {
     let prepared = prepare(new.spec, None, &settings).await.unwrap();
     let load = prepared.spec.load.clone();
     let mut run = Arc::into_inner(prepared.run).unwrap();
-    run.keep_text = true;
+    (run.keep_text, run.count_text) = (true, true);
     let origin = Instant::now() + RUN_UP;
     let (sender, incoming) = mpsc::channel();
     let stop = CancellationToken::new();

@@ -23,6 +23,7 @@ impl User {
     /// Sends one request after another until its time is over.
     pub(super) async fn live(self) {
         let mut connection = None;
+        let mut dialogue = self.sender.run.prompts.dialogue();
         let (mut due_us, mut nth) = (0, 0);
         for (from_us, to_us) in &self.spells {
             due_us = due_us.max(*from_us);
@@ -39,8 +40,8 @@ impl User {
                 if !self.sender.budget.take() {
                     return;
                 }
-                let own = Some(&mut connection);
-                let over = self.sender.send((self.index, nth), due_us, own).await;
+                let (who, own) = ((self.index, nth), Some(&mut connection));
+                let over = self.sender.send(who, due_us, own, dialogue.as_mut()).await;
                 let Some(Over { end_us, failed }) = over else { return };
                 let earliest_us = if failed { due_us + PAUSE_AFTER_FAILURE_US } else { 0 };
                 let think_us = self.think.draw_us(self.sender.run.seed, self.index, nth);

@@ -28,6 +28,7 @@ pub(crate) fn sample(sent_ms: u64, events_ms: &[u64]) -> Sample {
         user: 0,
         nth: 0,
         target: 0,
+        turn: None,
         intended_us: ms(sent_ms),
         picked_up_us: ms(sent_ms),
         sent_us: Some(ms(sent_ms)),

@@ -112,7 +112,7 @@ pub fn settle(mut sample: Sample, tokenizer: Option<&Tokenizer>) -> Settled {
     let input_tokens =
         sample.usage.map(|usage| usage.prompt_tokens).filter(|tokens| *tokens > 0).or_else(|| {
             let (tokenizer, ask) = tokenizer.zip(ask.as_ref())?;
-            ask.texts().map(|text| tokenizer.count(text)).sum()
+            ask.tokens(tokenizer)
         });
 
     let streamed = output_tokens - hidden_tokens;

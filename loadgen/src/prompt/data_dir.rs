@@ -1,6 +1,10 @@
 //! Files a client may name: those below `DATA_DIR`, and no others, whatever links say.
 
-use std::{io, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
 /// Why a file below `DATA_DIR` could not be read. Says nothing of the directory itself.
 #[derive(Debug, thiserror::Error)]
@@ -36,23 +40,41 @@ pub enum FileError {
 
 /// The bytes of the file `path` below `data_dir`, at most `limit`.
 pub(super) async fn read(data_dir: &Path, path: &str, limit: u64) -> Result<Vec<u8>, FileError> {
+    let (data_dir, path) = (data_dir.to_owned(), path.to_owned());
+    let failed = |cause| FileError::Unreadable { path: path.clone(), cause };
+    let name = path.clone();
+    tokio::task::spawn_blocking(move || read_now(&data_dir, &name, limit))
+        .await
+        .map_err(|crashed| failed(io::Error::other(crashed)))?
+}
+
+/// The same, for whoever may wait.
+pub(super) fn read_now(data_dir: &Path, path: &str, limit: u64) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    let read = open(data_dir, path, limit)?.take(limit).read_to_end(&mut bytes);
+    read.map_err(|cause| FileError::Unreadable { path: path.into(), cause })?;
+    Ok(bytes)
+}
+
+/// The file `path` below `data_dir`, which has at most `limit` bytes.
+pub(crate) fn open(data_dir: &Path, path: &str, limit: u64) -> Result<File, FileError> {
     let failed = |cause: io::Error| match cause.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileError::Missing(path.into()),
         _ => FileError::Unreadable { path: path.into(), cause },
     };
-    let root = tokio::fs::canonicalize(data_dir).await.map_err(failed)?;
-    let file = tokio::fs::canonicalize(root.join(path)).await.map_err(failed)?;
+    let root = std::fs::canonicalize(data_dir).map_err(failed)?;
+    let file = std::fs::canonicalize(root.join(path)).map_err(failed)?;
     if !file.starts_with(&root) {
         return Err(FileError::Outside(path.into()));
     }
-    let found = tokio::fs::metadata(&file).await.map_err(failed)?;
+    let found = std::fs::metadata(&file).map_err(failed)?;
     if !found.is_file() {
         return Err(FileError::NotAFile(path.into()));
     }
     if found.len() > limit {
         return Err(FileError::TooLarge { path: path.into(), bytes: found.len(), limit });
     }
-    tokio::fs::read(&file).await.map_err(failed)
+    File::open(&file).map_err(failed)
 }
 
 #[cfg(test)]

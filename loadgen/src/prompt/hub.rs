@@ -16,12 +16,12 @@ use bytes::Bytes;
 use reqwest::{Client, Response, StatusCode, header, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use shared::PromptSource;
 use tokio::io::AsyncWriteExt;
 use url::Url;
 
 use self::choice::best_file;
 pub use self::error::{HubError, InvalidHub};
-use super::columns::FORMATS;
 
 /// Most bytes of a file fetched.
 const LARGEST_FILE: u64 = 200 * 1024 * 1024;
@@ -125,7 +125,7 @@ impl Hub {
         let name = best_file(names).ok_or_else(|| HubError::Without {
             kind: Kind::Dataset.word(),
             id: id.to_owned(),
-            wanted: format!("file that can be read ({})", FORMATS.join(", ")),
+            wanted: format!("file that can be read ({})", PromptSource::ENDINGS.join(", ")),
         })?;
         let path = self.file(Kind::Dataset, id, &listing.sha, name).await?;
         Ok(HubFile { name: name.to_owned(), path })

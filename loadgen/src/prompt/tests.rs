@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use shared::{
-    Seed,
+    Seed, TokenizerSource,
     request::{Defaults, Fields, NewBenchmark},
 };
 
@@ -15,7 +15,7 @@ fn spec(source: &str, seed: u64) -> BenchmarkSpec {
     spec_of(serde_json::json!({"dataset": source}), seed)
 }
 
-fn spec_of(mut fields: serde_json::Value, seed: u64) -> BenchmarkSpec {
+pub(super) fn spec_of(mut fields: serde_json::Value, seed: u64) -> BenchmarkSpec {
     fields["url"] = "http://llm.example".into();
     let fields: Fields = serde_json::from_value(fields).unwrap();
     let seed = Seed::try_from(seed).unwrap();
@@ -31,12 +31,26 @@ async fn embedded(seed: u64) -> Prompts {
     Prompts::load(&spec("", seed), None, nowhere, &unreachable_hub(nowhere)).await.unwrap()
 }
 
-fn of(texts: Vec<String>, seed: u64) -> Prompts {
-    Prompts::from(listed(texts).unwrap(), &spec("", seed))
+fn of(texts: &[String], seed: u64) -> Prompts {
+    let list = texts.iter().map(|text| Conversation::text(text)).collect();
+    Prompts::from(listed(list).unwrap(), &spec("", seed))
+}
+
+/// Prompts of one conversation, of which at most `turns` turns are held.
+pub(super) fn dialogues(turns: u32, texts: &[&str]) -> Prompts {
+    let prompts = Prompts::from(listed(vec![Conversation::texts(texts)]).unwrap(), &spec("", 7));
+    Prompts { turns, ..prompts }
+}
+
+/// All texts of a request, in order.
+pub(super) fn texts(ask: &Ask) -> Vec<String> {
+    let messages = ask.clone().into_messages();
+    let parts = messages.iter().flat_map(|message| &message.parts);
+    parts.filter_map(|part| part.text()).map(str::to_owned).collect()
 }
 
 fn text(ask: &Ask) -> &str {
-    ask.texts().next().unwrap()
+    ask.said().first_text().unwrap()
 }
 
 #[tokio::test]
@@ -48,19 +62,19 @@ async fn the_same_seed_user_and_number_give_the_same_prompt() {
 #[test]
 fn no_two_requests_of_a_run_share_their_beginning() {
     let mut beginnings = HashSet::new();
-    let prompts = of(vec!["the only one".to_owned()], 1);
+    let prompts = of(&["the only one".to_owned()], 1);
     for (user, nth) in (0..100).flat_map(|user| (0..100).map(move |nth| (user, nth))) {
         let ask = prompts.ask(user, nth);
         assert!(text(&ask).ends_with("] the only one"), "{ask:?}");
         assert!(beginnings.insert(text(&ask)[..12].to_owned()), "{ask:?}");
     }
-    let other = of(vec!["the only one".to_owned()], 2);
+    let other = of(&["the only one".to_owned()], 2);
     assert!((0..100).all(|nth| !beginnings.contains(&text(&other.ask(0, nth))[..12])));
 }
 
 #[test]
 fn every_prompt_of_the_list_has_its_turn() {
-    let prompts = of((0..50).map(|i| format!("p{i}")).collect(), 1);
+    let prompts = of(&(0..50).map(|i| format!("p{i}")).collect::<Vec<_>>(), 1);
     let told = |nth| text(&prompts.ask(0, nth)).split_once(' ').unwrap().1.to_owned();
     assert_eq!((0..2_000).map(told).collect::<HashSet<_>>().len(), 50);
 }
@@ -82,7 +96,7 @@ async fn a_file_below_the_data_directory_is_loaded_or_says_why_not() {
     assert_eq!(load("chat.jsonl", dir.path()).await.unwrap().count(), 2);
     let error = async |source| load(source, dir.path()).await.unwrap_err();
     let broken = error("broken.jsonl").await.to_string();
-    assert!(broken.starts_with("dataset: broken.jsonl, line 2 is not a JSON object: "), "{broken}");
+    assert!(broken.starts_with("dataset: broken.jsonl, line 2 cannot be read: "), "{broken}");
     assert_eq!(error("empty.jsonl").await.to_string(), "dataset empty.jsonl holds no prompt");
     let missing = error("none.jsonl").await;
     assert_eq!(missing.reason().code, ReasonCode::Dataset);
@@ -147,43 +161,6 @@ async fn prefixes_are_shared_by_as_many_as_there_are_and_part_of_the_length() {
 }
 
 #[tokio::test]
-async fn requests_of_a_trace_share_the_blocks_whose_numbers_are_equal() {
-    let tokenizer = pieces(&[]);
-    let wanted = |input_tokens, output_tokens, blocks: &[u64]| Wanted {
-        input_tokens,
-        output_tokens,
-        blocks: blocks.into(),
-    };
-    let trace = vec![
-        wanted(1_200, Some(40), &[7, 8, 9]),
-        wanted(1_100, None, &[7, 8, 10]),
-        wanted(700, Some(1), &[7]),
-        wanted(700, Some(1), &[7]),
-        wanted(30, None, &[]),
-    ];
-    let length = Length { max_tokens: 128, min_tokens: 0 };
-    let lengths: Vec<_> = trace.iter().map(|wanted| wanted.input_tokens).collect();
-    let prompts = Prompts::of_lengths(trace, &tokenizer, 7, length).await.unwrap();
-    let asks: Vec<Ask> = (0..5).map(|nth| prompts.ask(0, nth)).collect();
-    let counted: Vec<_> = asks
-        .iter()
-        .map(|ask| u32::try_from(tokenizer.count(text(ask)).unwrap()).unwrap())
-        .collect();
-    assert_eq!(counted, lengths);
-    assert_eq!(
-        asks.iter().map(|ask| ask.length.max_tokens).collect::<Vec<_>>(),
-        [40, 128, 1, 1, 128]
-    );
-    let shared = |one: usize, other: usize| {
-        let words = text(&asks[one]).split(' ').zip(text(&asks[other]).split(' '));
-        words.take_while(|(a, b)| a == b).count()
-    };
-    assert!((1_024..1_030).contains(&shared(0, 1)), "{}", shared(0, 1));
-    assert!((512..518).contains(&shared(0, 2)), "{}", shared(0, 2));
-    assert!((512..518).contains(&shared(2, 3)), "what blocks leave is a request's own");
-}
-
-#[tokio::test]
 async fn a_tokenizer_that_cannot_count_by_words_ends_the_run_by_its_field() {
     let fields = serde_json::json!({"prompt_tokens": 9, "tokenizer": "t.json"});
     let nowhere = Path::new("/nowhere/at/all");
@@ -192,4 +169,36 @@ async fn a_tokenizer_that_cannot_count_by_words_ends_the_run_by_its_field() {
     let reason = refused.unwrap_err().reason();
     assert_eq!(reason.code, ReasonCode::Tokenizer);
     assert!(reason.detail.starts_with("tokenizer: it has 0 of the words "), "{}", reason.detail);
+}
+
+#[tokio::test]
+#[ignore = "needs what scripts/real-llm/setup.sh sets up, in the directory REAL_LLM_DIR"]
+async fn lengths_are_exact_by_the_tokenizer_of_a_real_model() {
+    let dir = std::path::PathBuf::from(std::env::var("REAL_LLM_DIR").unwrap());
+    let hub = unreachable_hub(&dir);
+    let source = TokenizerSource::try_from("tokenizer/tokenizer.json".to_owned()).unwrap();
+    let tokenizer = Tokenizer::load(&source, &dir, &hub).await.unwrap();
+    for fields in [
+        serde_json::json!({"prompt_tokens": 16}),
+        serde_json::json!({"prompt_tokens": 128}),
+        serde_json::json!({"prompt_tokens": 512, "prefix_tokens": 500, "prefix_count": 3}),
+        serde_json::json!({"prompt_tokens": 2_000}),
+        serde_json::json!({"mix": "70% uniform(1,300), 20% normal(512,128,64..2048), 10% 4000"}),
+    ] {
+        let mut fields = fields;
+        fields["tokenizer"] = "t.json".into();
+        let spec = spec_of(fields.clone(), 7);
+        let prompts = Prompts::load(&spec, Some(&tokenizer), &dir, &hub).await.unwrap();
+        let Source::MadeUp(made_up) = &prompts.source else { panic!("made up") };
+        for nth in 0..300 {
+            let made = made_up.make(7, 3, nth);
+            assert_eq!(tokenizer.count(&made.text), Some(made.tokens.into()), "{fields} {nth}");
+            let further = made_up.make_further(7, 3, nth);
+            assert_eq!(
+                tokenizer.count(&further.text),
+                Some(further.tokens.into()),
+                "{fields} {nth}"
+            );
+        }
+    }
 }

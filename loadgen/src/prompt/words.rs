@@ -6,12 +6,17 @@
 
 use std::collections::HashSet;
 
-use super::{Tokenizer, chance::Draws, embedded};
+use super::{PromptError, Tokenizer, chance::Draws, embedded};
 
 /// Most words texts are made of: eight to a draw.
 const MOST_WORDS: usize = 256;
 /// Fewest that make texts worth sending.
 const FEWEST_WORDS: usize = 16;
+
+/// Texts and tokens of them that are counted before the load, to see that they are what they are to
+/// be.
+const COUNTED_TEXTS: usize = 1_000;
+const COUNTED_TOKENS: u64 = 400_000;
 
 /// Words that are one token each, as many as a power of two.
 #[derive(Clone, Debug)]
@@ -63,6 +68,25 @@ impl Words {
             ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
         }
         tokenizer.token_ends(&text) == Some(ends)
+    }
+
+    /// Counts the first of `made`, texts and the tokens that each is to have.
+    pub(super) fn counted(
+        made: impl Iterator<Item = (String, u32)>,
+        tokenizer: &Tokenizer,
+    ) -> Result<(), PromptError> {
+        let mut counted = 0;
+        for (text, wanted) in made.take(COUNTED_TEXTS) {
+            let found = tokenizer.count(&text);
+            if found != Some(wanted.into()) {
+                return Err(PromptError::Inexact { wanted, found: found.unwrap_or(0) });
+            }
+            counted += u64::from(wanted);
+            if counted >= COUNTED_TOKENS {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Appends `tokens` words as `draws` has them.

@@ -2,6 +2,7 @@
 
 mod bad_targets;
 mod connections;
+mod dialogues;
 mod endpoints;
 mod ends;
 mod http2;
@@ -11,6 +12,7 @@ mod recorded;
 mod simulated;
 mod stamps;
 mod target_metrics;
+mod traces;
 mod urls;
 
 use std::{path::PathBuf, time::Duration};

@@ -52,6 +52,7 @@ fn whole() -> Record {
         user: Some(3),
         nth: 2,
         target: 1,
+        turn: Some(3),
         intended_us: 1_000,
         picked_up_us: 1_010,
         sent_us: Some(1_500),
@@ -96,7 +97,7 @@ fn refused() -> Record {
 fn a_row_comes_back_as_it_was_with_its_latencies_from_sent() {
     let rows = rows(&written([whole(), refused()], true));
     let expected = json!({
-        "index": 7, "user": 3, "nth": 2, "target": 1, "intended_us": 1_000, "picked_up_us": 1_010,
+        "index": 7, "user": 3, "nth": 2, "turn": 3, "target": 1, "intended_us": 1_000, "picked_up_us": 1_010,
         "sent_us": 1_500, "first_event_us": 41_000, "first_token_us": 41_500,
         "first_answer_us": 51_500, "last_token_us": 101_500, "end_us": 102_000,
         "outcome": "completed", "failure": null, "message": null, "http_status": 200,
@@ -110,7 +111,7 @@ fn a_row_comes_back_as_it_was_with_its_latencies_from_sent() {
     });
     assert_eq!(rows[0], expected);
     let absent =
-        ["user", "sent_us", "ttft_ms", "e2e_ms", "http_status", "connection", "connect_us"];
+        ["user", "turn", "sent_us", "ttft_ms", "e2e_ms", "http_status", "connection", "connect_us"];
     assert!(absent.iter().all(|name| rows[1][name].is_null()), "{}", rows[1]);
     assert_eq!(rows[1]["message"], "could not connect: refused");
     assert_eq!(rows[1]["token_times_us"], json!([]));
@@ -160,7 +161,7 @@ fn a_file_without_rows_has_its_columns() {
     let file = written([], false);
     assert_eq!((layout(&file).groups(), layout(&file).rows()), (0, 0));
     assert_eq!(text(&file, TextFormat::Jsonl), "");
-    assert!(text(&file, TextFormat::Csv).starts_with("index,user,nth,intended_us,"));
+    assert!(text(&file, TextFormat::Csv).starts_with("index,user,nth,turn,intended_us,"));
 }
 
 #[test]

@@ -5,4 +5,5 @@ mod crashes;
 mod queue;
 mod recorded;
 mod targets;
+mod traces;
 mod yard;

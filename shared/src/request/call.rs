@@ -5,7 +5,7 @@ use crate::{Call, Endpoint, ExtraBody, ExtraHeaders, HttpVersion};
 
 /// Fields about an answer's text; embeddings have none.
 const OF_TEXTS: &[&str] =
-    &["max_tokens", "min_tokens", "output_tokens", "ignore_eos", "temperature", "top_p"];
+    &["max_tokens", "min_tokens", "output_tokens", "ignore_eos", "temperature", "top_p", "turns"];
 
 /// Limits of figures that only streamed answers have.
 const OF_STREAMS: &[&str] = &["slo", "slo_ttft_ms", "slo_tpot_ms", "slo_itl_ms"];

@@ -2,17 +2,35 @@
 
 use super::{Defaults, reader::Reader, valid};
 use crate::{
-    InvalidLengths, LengthMix, Prefixes, PromptSource, Synthetic, TokenLength, TokenizerSource,
+    InvalidLengths, LengthMix, Load, Prefixes, PromptSource, StagesOf, Synthetic, TokenLength,
+    TokenizerSource, Turns,
 };
 
 /// The fields that make prompts up.
 const OF_SYNTHETIC: [&str; 5] =
     ["prompt_tokens", "output_tokens", "mix", "prefix_tokens", "prefix_count"];
 
+/// What `output_tokens` says where each row has its own.
+const DATASET: &str = "dataset";
+
 impl Reader<'_> {
     /// Where prompts come from: what is named, else `synthetic` where a length is given.
-    pub(super) fn dataset(&mut self, defaults: &Defaults) -> PromptSource {
+    ///
+    /// A trace has the lengths of its requests; those that it does not tell are of a list.
+    pub(super) fn dataset(&mut self, defaults: &Defaults, load: &Load) -> PromptSource {
         let named: Option<PromptSource> = self.parsed("dataset");
+        if matches!(load, Load::Trace(_)) {
+            let own = "cannot be given with trace, whose rows have their own lengths";
+            for name in OF_SYNTHETIC.into_iter().filter(|name| self.has(name)).collect::<Vec<_>>() {
+                self.refuse(name, format!("{name} {own}"));
+            }
+            if named == Some(PromptSource::Synthetic) {
+                self.refuse("dataset", format!("dataset synthetic {own}"));
+            }
+            let listed = |source: &PromptSource| *source != PromptSource::Synthetic;
+            let source = named.unwrap_or_else(|| defaults.dataset.clone());
+            return Some(source).filter(listed).unwrap_or(PromptSource::Embedded);
+        }
         let lengths = ["prompt_tokens", "mix"].iter().any(|name| self.has(name));
         let source = match named {
             Some(source) => source,
@@ -20,11 +38,54 @@ impl Reader<'_> {
             None => defaults.dataset.clone(),
         };
         if source != PromptSource::Synthetic {
-            for name in OF_SYNTHETIC.into_iter().filter(|name| self.has(name)).collect::<Vec<_>>() {
+            let whose =
+                |name: &&str| self.has(name) && !(*name == "output_tokens" && self.says_dataset());
+            for name in OF_SYNTHETIC.into_iter().filter(whose).collect::<Vec<_>>() {
                 self.refuse(name, format!("{name} is for dataset synthetic, not {source}"));
             }
         }
         source
+    }
+
+    /// Turns of the conversations that users hold; none: they hold none.
+    pub(super) fn turns(&mut self, load: &Load, source: &PromptSource) -> Option<Turns> {
+        let turns: Turns = self.optional("turns").filter(|turns: &Turns| turns.get() > 1)?;
+        let by_users = match load {
+            Load::ClosedLoop(_) => true,
+            Load::Staged(plan) => plan.of == StagesOf::Users,
+            _ => false,
+        };
+        if !by_users {
+            let why = format!(
+                "turns cannot be above 1 with arrival {}: a user who waits for its answer must send the next turn, so it is for closed_loop and for stages of users",
+                load.kind()
+            );
+            self.refuse("turns", why);
+        }
+        if *source == PromptSource::Embedded {
+            let why = "turns cannot be above 1 with dataset embedded, which has single prompts; it is for synthetic and for data sets of conversations";
+            self.refuse("turns", why.to_owned());
+        }
+        Some(turns)
+    }
+
+    fn says_dataset(&self) -> bool {
+        self.text("output_tokens").as_deref() == Some(DATASET)
+    }
+
+    /// Whether answers may be as long as the rows of `source` say.
+    pub(super) fn lengths_of_dataset(&mut self, source: &PromptSource) -> bool {
+        if !self.says_dataset() {
+            return false;
+        }
+        let rows = matches!(source, PromptSource::File(_) | PromptSource::Hub(_));
+        if !rows {
+            let why = format!(
+                "output_tokens cannot be {DATASET} with dataset {source}: only the rows of a file or of a Hugging Face dataset have lengths of their own"
+            );
+            self.refuse("output_tokens", why);
+        }
+        rows
     }
 
     /// How prompts are made up; none: `source` has them.
@@ -62,7 +123,7 @@ impl Reader<'_> {
             return None;
         };
         let prompt = self.length("prompt_tokens", &prompt, TokenLength::of_prompt)?;
-        let output = match self.text("output_tokens") {
+        let output = match self.text("output_tokens").filter(|_| !self.says_dataset()) {
             Some(output) => Some(self.length("output_tokens", &output, TokenLength::of_output)?),
             None => None,
         };
@@ -147,6 +208,44 @@ mod tests {
     }
 
     #[test]
+    fn users_hold_conversations_where_they_wait_for_answers() {
+        for load in [json!({}), json!({"stages": "5:5", "stages_of": "users"})] {
+            let mut fields = load;
+            (fields["turns"], fields["dataset"]) = (json!(3), json!("a.json"));
+            let spec = spec(fields).unwrap();
+            assert_eq!(spec.turns, Some(valid(3)));
+            let stored = serde_json::to_value(&spec).unwrap();
+            assert_eq!(serde_json::from_value::<BenchmarkSpec>(stored).unwrap(), spec);
+        }
+        let one = spec(json!({"turns": 1, "rate": 5})).unwrap();
+        assert!(one.turns.is_none() && serde_json::to_value(one).unwrap().get("turns").is_none());
+    }
+
+    #[test]
+    fn answers_may_be_as_long_as_the_rows_say() {
+        let fields = json!({"dataset": "chat.json", "output_tokens": "dataset"});
+        let own = spec(fields).unwrap();
+        assert!(own.output.of_dataset && own.synthetic.is_none());
+        let stored = serde_json::to_value(&own).unwrap();
+        assert_eq!(serde_json::from_value::<BenchmarkSpec>(stored).unwrap(), own);
+        let plain = serde_json::to_value(spec(json!({})).unwrap()).unwrap();
+        assert!(plain["output"].get("of_dataset").is_none());
+        for fields in [
+            json!({"output_tokens": "dataset"}),
+            json!({"output_tokens": "dataset", "prompt_tokens": 9, "tokenizer": "t.json"}),
+        ] {
+            let refused = spec(fields).unwrap_err();
+            assert!(refused[0].starts_with("output_tokens cannot be dataset with"), "{refused:?}");
+            assert_eq!(refused.len(), 1);
+        }
+        assert_eq!(
+            spec(json!({"endpoint": "embeddings", "dataset": "a.csv", "output_tokens": "dataset"}))
+                .unwrap_err(),
+            ["output_tokens cannot be given with endpoint embeddings"]
+        );
+    }
+
+    #[test]
     fn what_contradicts_itself_is_refused_by_name() {
         for (fields, said) in [
             (
@@ -177,6 +276,26 @@ mod tests {
             (
                 json!({"tokenizer": "t.json", "prompt_tokens": "uniform(5,9)", "prefix_tokens": 5}),
                 "prefix_tokens must be below the shortest prompt's tokens, but 5 >= 5",
+            ),
+            (
+                json!({"turns": 2}),
+                "turns cannot be above 1 with dataset embedded, which has single prompts; it is for synthetic and for data sets of conversations",
+            ),
+            (
+                json!({"turns": 101, "dataset": "a.json"}),
+                "turns must be between 1 and 100, not 101",
+            ),
+            (
+                json!({"turns": 2, "dataset": "a.json", "endpoint": "embeddings"}),
+                "turns cannot be given with endpoint embeddings",
+            ),
+            (
+                json!({"turns": 2, "dataset": "a.json", "rate": 5}),
+                "turns cannot be above 1 with arrival constant: a user who waits for its answer must send the next turn, so it is for closed_loop and for stages of users",
+            ),
+            (
+                json!({"turns": 2, "dataset": "a.json", "stages": "5:5", "stages_of": "rate"}),
+                "turns cannot be above 1 with arrival staged: a user who waits for its answer must send the next turn, so it is for closed_loop and for stages of users",
             ),
             (
                 json!({"tokenizer": "t.json", "prompt_tokens": 0}),

@@ -5,7 +5,7 @@ use crate::{
     BenchmarkSpec, DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency,
     MaxErrorRate, MaxRequests, MaxTokens, MinTokens, ModelName, PrefixCount, PrefixTokens,
     RequestRate, RequestsPerUser, Seed, SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS,
-    TimeoutS, TopP, Users, Variation,
+    TimeoutS, TopP, TracePath, TraceSpeed, Turns, Users, Variation,
 };
 
 /// A field of a request for a benchmark.
@@ -105,7 +105,7 @@ pub const FIELDS: &[Field] = &[
     field(
         "duration",
         Kind::Integer { min: DurationS::MIN as u64, max: DurationS::MAX as u64 },
-        "LOCUST_DURATION, else 60",
+        "LOCUST_DURATION, else 60; with trace 3600",
         "Seconds in which requests are sent, counted from the first user's start.",
     ),
     field(
@@ -154,7 +154,7 @@ pub const FIELDS: &[Field] = &[
         "dataset",
         Kind::Text { max_chars: 256 },
         "LOCUST_DATASET, else embedded",
-        "`embedded`, `synthetic`, a .jsonl file below DATA_DIR, or the id of a Hugging Face dataset.",
+        "`embedded`, `synthetic`, a file of prompts or conversations below DATA_DIR (.jsonl, .json, .csv, .parquet), or the id of a Hugging Face dataset.",
     ),
     field(
         "prompt_tokens",
@@ -166,7 +166,7 @@ pub const FIELDS: &[Field] = &[
         "output_tokens",
         Kind::Text { max_chars: 64 },
         "max_tokens",
-        "Most tokens of a synthetic prompt's answer, written as prompt_tokens is; with ignore_eos exactly so many.",
+        "Most tokens of a synthetic prompt's answer, written as prompt_tokens is; or `dataset`: of each answer what the data set's row says, in output_tokens or by its recorded answer. With ignore_eos exactly so many.",
     ),
     field(
         "mix",
@@ -185,6 +185,12 @@ pub const FIELDS: &[Field] = &[
         Kind::Integer { min: PrefixCount::MIN as u64, max: PrefixCount::MAX as u64 },
         "1",
         "Different beginnings of prefix_tokens; each prompt has one of them, drawn evenly.",
+    ),
+    field(
+        "turns",
+        Kind::Integer { min: Turns::MIN as u64, max: Turns::MAX as u64 },
+        "1",
+        "Most turns of a conversation: a user sends its next message behind all that was said, with the answers that really came, after its wait. Of a data set as many as a row has, of synthetic prompts exactly so many. For closed loops.",
     ),
     field("notes", Kind::Text { max_chars: MAX_NOTES_CHARS }, "none", "Anything to remember."),
     field("favorite", Kind::Flag, "false", "A mark to find it by."),
@@ -301,8 +307,8 @@ pub const FIELDS: &[Field] = &[
     field(
         "arrival",
         Kind::Text { max_chars: 32 },
-        "closed_loop; constant where rate is given; staged where stages are",
-        "The load shape: `closed_loop` (users who wait for their answers), or an open loop: `constant`, `poisson`, `gamma`, `all_at_once`; `staged` is either.",
+        "closed_loop; constant where rate is given; staged where stages are; trace where one is",
+        "The load shape: `closed_loop` (users who wait for their answers), or an open loop: `constant`, `poisson`, `gamma`, `all_at_once`, `trace`; `staged` is either.",
     ),
     field(
         "rate",
@@ -345,6 +351,24 @@ pub const FIELDS: &[Field] = &[
         Kind::Text { max_chars: 8 },
         "none; required for staged",
         "What the targets of stages are: `users` (each waits for its answer) or `rate` (requests a second).",
+    ),
+    field(
+        "trace",
+        Kind::Text { max_chars: TracePath::MAX_CHARS },
+        "none; required for trace",
+        "A recorded load to replay, a file below DATA_DIR: requests are due when its rows came, with the lengths that its rows have.",
+    ),
+    field(
+        "trace_format",
+        Kind::Text { max_chars: 16 },
+        "told by the trace's first line",
+        "`mooncake` (JSONL), `azure` (CSV of 2023 or 2024), `burstgpt` (CSV) or `jsonl` (rows of `at_s` with `prompt` or `input_tokens`, and `output_tokens`).",
+    ),
+    field(
+        "trace_speed",
+        Kind::Number { min: TraceSpeed::MIN, max: TraceSpeed::MAX },
+        "1",
+        "By how much faster than it was recorded a trace is replayed: at 2, a row of second 10 is due after 5.",
     ),
     field(
         "record_tokens",

@@ -6,8 +6,9 @@ use super::{
     valid,
 };
 use crate::{
-    AllAtOnce, ClosedLoop, Constant, FieldError, Gamma, Load, OpenLimits, Poisson, RequestRate,
-    Stage, Staged, Stages, StagesOf, ThinkTimeS, Variation,
+    AllAtOnce, ClosedLoop, Constant, DurationS, FieldError, Gamma, Load, OpenLimits, Poisson,
+    Replay, RequestRate, Stage, Staged, Stages, StagesOf, ThinkTimeS, TraceFormat, TracePath,
+    TraceSpeed, Variation,
 };
 
 /// What the field `arrival` may say.
@@ -19,16 +20,18 @@ enum Arrival {
     Gamma,
     AllAtOnce,
     Staged,
+    Trace,
 }
 
 impl Arrival {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::ClosedLoop,
         Self::Constant,
         Self::Poisson,
         Self::Gamma,
         Self::AllAtOnce,
         Self::Staged,
+        Self::Trace,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -39,13 +42,14 @@ impl Arrival {
             Self::Gamma => "gamma",
             Self::AllAtOnce => "all_at_once",
             Self::Staged => "staged",
+            Self::Trace => "trace",
         }
     }
 }
 
 /// The fields that are not for every load shape, and those that they are for.
 const OF_SOME: &[(&str, &[Arrival])] = {
-    use Arrival::{AllAtOnce, ClosedLoop, Constant, Gamma, Poisson, Staged};
+    use Arrival::{AllAtOnce, ClosedLoop, Constant, Gamma, Poisson, Staged, Trace};
     &[
         ("user", &[ClosedLoop]),
         ("spawnrate", &[ClosedLoop]),
@@ -54,10 +58,13 @@ const OF_SOME: &[(&str, &[Arrival])] = {
         ("requests_per_user", &[ClosedLoop]),
         ("rate", &[Constant, Poisson, Gamma]),
         ("cv", &[Gamma]),
-        ("max_concurrency", &[Constant, Poisson, Gamma, AllAtOnce, Staged]),
+        ("max_concurrency", &[Constant, Poisson, Gamma, AllAtOnce, Staged, Trace]),
         ("stages", &[Staged]),
         ("stages_of", &[Staged]),
-        ("duration", &[ClosedLoop, Constant, Poisson, Gamma, AllAtOnce]),
+        ("duration", &[ClosedLoop, Constant, Poisson, Gamma, AllAtOnce, Trace]),
+        ("trace", &[Trace]),
+        ("trace_format", &[Trace]),
+        ("trace_speed", &[Trace]),
     ]
 };
 
@@ -68,27 +75,28 @@ pub(super) fn read(read: &mut Reader<'_>, defaults: &Defaults) -> Load {
         Arrival::ClosedLoop => closed_loop(read, defaults),
         Arrival::Constant => {
             let rate = rate(read, arrival);
-            Load::Constant(Constant { rate, limits: limits(read, defaults) })
+            Load::Constant(Constant { rate, limits: limits(read, defaults.duration_s) })
         }
         Arrival::Poisson => {
             let rate = rate(read, arrival);
-            Load::Poisson(Poisson { rate, limits: limits(read, defaults) })
+            Load::Poisson(Poisson { rate, limits: limits(read, defaults.duration_s) })
         }
         Arrival::Gamma => {
             let rate = rate(read, arrival);
             let what = "the standard deviation / mean of the gaps between requests";
             required(read, "cv", arrival, what);
             let cv: Variation = read.number("cv", valid(1.0));
-            Load::Gamma(Gamma { rate, cv, limits: limits(read, defaults) })
+            Load::Gamma(Gamma { rate, cv, limits: limits(read, defaults.duration_s) })
         }
         Arrival::AllAtOnce => {
             required(read, "max_requests", arrival, "how many are sent");
             let OpenLimits { duration_s, grace_s, max_concurrency, max_requests } =
-                limits(read, defaults);
+                limits(read, defaults.duration_s);
             let requests = max_requests.unwrap_or(valid(1));
             Load::AllAtOnce(AllAtOnce { requests, duration_s, grace_s, max_concurrency })
         }
         Arrival::Staged => staged(read, defaults),
+        Arrival::Trace => trace(read),
     }
 }
 
@@ -97,6 +105,7 @@ fn arrival(read: &mut Reader<'_>) -> Arrival {
     let named = read.text("arrival");
     let arrival = match &named {
         Some(word) => Arrival::ALL.into_iter().find(|arrival| arrival.as_str() == word),
+        None if read.has("trace") => Some(Arrival::Trace),
         None if read.has("stages") => Some(Arrival::Staged),
         None if read.has("rate") => Some(Arrival::Constant),
         None => Some(Arrival::ClosedLoop),
@@ -113,6 +122,7 @@ fn arrival(read: &mut Reader<'_>) -> Arrival {
             let with = match named {
                 None if arrival == Arrival::Constant => "rate".to_owned(),
                 None if arrival == Arrival::Staged => "stages".to_owned(),
+                None if arrival == Arrival::Trace => "trace".to_owned(),
                 _ => format!("arrival {}", arrival.as_str()),
             };
             let of = of.join(", ");
@@ -151,7 +161,7 @@ fn staged(read: &mut Reader<'_>, defaults: &Defaults) -> Load {
         }
     };
     let stages: Option<Stages> = read.parsed("stages");
-    let limits = limits(read, defaults);
+    let limits = limits(read, defaults.duration_s);
     let OpenLimits { grace_s, max_concurrency, max_requests, .. } = limits;
     if of == StagesOf::Users {
         if max_concurrency.is_some() {
@@ -170,14 +180,28 @@ fn staged(read: &mut Reader<'_>, defaults: &Defaults) -> Load {
     }
 }
 
+fn trace(read: &mut Reader<'_>) -> Load {
+    required(read, "trace", Arrival::Trace, "a path below DATA_DIR");
+    let path: Option<TracePath> = read.parsed("trace");
+    let format: Option<TraceFormat> = read.parsed("trace_format");
+    let speed = read.number("trace_speed", TraceSpeed::AS_RECORDED);
+    // A trace has its own end.
+    let limits = limits(read, valid(DurationS::MAX));
+    match path {
+        Some(trace) => Load::Trace(Replay { trace, format, speed, limits }),
+        // absent or refused, as is noted
+        None => Load::Constant(Constant { rate: valid(1.0), limits }),
+    }
+}
+
 fn rate(read: &mut Reader<'_>, arrival: Arrival) -> RequestRate {
     required(read, "rate", arrival, "requests a second");
     read.number("rate", valid(1.0))
 }
 
-fn limits(read: &mut Reader<'_>, defaults: &Defaults) -> OpenLimits {
+fn limits(read: &mut Reader<'_>, duration_s: DurationS) -> OpenLimits {
     OpenLimits {
-        duration_s: read.number("duration", defaults.duration_s),
+        duration_s: read.number("duration", duration_s),
         grace_s: read.number("grace", valid(30.0)),
         max_concurrency: read.optional("max_concurrency"),
         max_requests: read.optional("max_requests"),
@@ -185,7 +209,7 @@ fn limits(read: &mut Reader<'_>, defaults: &Defaults) -> OpenLimits {
 }
 
 fn required(read: &mut Reader<'_>, name: &str, arrival: Arrival, what: &str) {
-    if !read.has(name) {
+    if read.text(name).is_none() {
         let arrival = arrival.as_str();
         let detail = format!("{name} is required with arrival {arrival}: {what}");
         read.errors.push(FieldError::new(name, detail));

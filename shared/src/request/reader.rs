@@ -8,7 +8,7 @@ use super::{FIELDS, Fields, MAX_API_KEY_CHARS};
 use crate::{
     DurationS, FieldError, GraceS, MarginS, MaxConcurrency, MaxErrorRate, MaxRequests, MaxTokens,
     MinTokens, OutOfRange, PrefixCount, PrefixTokens, RequestRate, RequestsPerUser, Seed, SloMs,
-    SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP, Users, Variation,
+    SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP, TraceSpeed, Turns, Users, Variation,
 };
 
 /// Reads fields one by one and collects what is wrong with them.
@@ -268,5 +268,7 @@ bounds!(
     MarginS(u32),
     PrefixTokens(u32),
     PrefixCount(u32),
-    MaxErrorRate(f64)
+    Turns(u32),
+    MaxErrorRate(f64),
+    TraceSpeed(f64)
 );

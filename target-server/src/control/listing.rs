@@ -16,7 +16,8 @@ pub struct Model {
     pub id: String,
     /// Who the target says owns it.
     pub owned_by: Option<String>,
-    /// Most tokens of prompt and answer together, where the target says so (`max_model_len`).
+    /// Most tokens of prompt and answer together, where the target says so: `max_model_len`, or
+    /// llama.cpp's `meta.n_ctx` or `meta.n_ctx_train`.
     pub max_model_len: Option<u64>,
 }
 
@@ -58,6 +59,7 @@ enum ListedModel {
         name: Option<String>,
         owned_by: Option<String>,
         max_model_len: Option<u64>,
+        meta: Option<Value>,
     },
     /// Something without an id that can be read.
     Other(IgnoredAny),
@@ -67,8 +69,11 @@ impl ListedModel {
     fn read(self) -> Option<Model> {
         let (id, owned_by, max_model_len) = match self {
             Self::Id(id) => (id, None, None),
-            Self::Object { id, name, owned_by, max_model_len } => {
-                (id.or(name)?, owned_by, max_model_len)
+            Self::Object { id, name, owned_by, max_model_len, meta } => {
+                let told = |name| meta.as_ref()?.get(name)?.as_u64().filter(|tokens| *tokens > 0);
+                let context =
+                    max_model_len.or_else(|| told("n_ctx")).or_else(|| told("n_ctx_train"));
+                (id.or(name)?, owned_by, context)
             }
             Self::Other(_) => return None,
         };

@@ -18,6 +18,18 @@ pub enum Said<'a> {
     Messages(&'a [Message]),
 }
 
+impl<'a> Said<'a> {
+    /// The first text in it; none: there is none.
+    pub fn first_text(self) -> Option<&'a str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Messages(messages) => {
+                messages.iter().flat_map(|message| &message.parts).find_map(Part::text)
+            }
+        }
+    }
+}
+
 /// What somebody said in a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -50,6 +62,24 @@ pub enum Part {
     Image(Arc<str>),
 }
 
+impl Part {
+    /// The text; none: it is an image.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Image(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn text_mut(&mut self) -> Option<&mut Arc<str>> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Image(_) => None,
+        }
+    }
+}
+
 /// How long an answer may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Length {
@@ -62,6 +92,14 @@ pub struct Length {
 impl From<&Output> for Length {
     fn from(output: &Output) -> Self {
         Self { max_tokens: output.max_tokens.get(), min_tokens: output.min_tokens.get() }
+    }
+}
+
+impl Length {
+    /// The same, but for another number of `tokens` at most, where there is one.
+    #[must_use]
+    pub fn at_most(self, tokens: Option<u32>) -> Self {
+        Self { max_tokens: tokens.unwrap_or(self.max_tokens), ..self }
     }
 }
 
@@ -96,12 +134,7 @@ impl Serialize for Written<'_> {
             }
             (Endpoint::Completions | Endpoint::Embeddings, Said::Messages(messages)) => {
                 let texts = messages.iter().flat_map(|message| &message.parts);
-                let texts: Vec<&str> = texts
-                    .filter_map(|part| match part {
-                        Part::Text(text) => Some(&**text),
-                        Part::Image(_) => None,
-                    })
-                    .collect();
+                let texts: Vec<&str> = texts.filter_map(Part::text).collect();
                 serializer.serialize_str(&texts.join("\n\n"))
             }
         }

@@ -49,6 +49,20 @@ async fn models_are_listed_as_servers_list_them() {
                 max_model_len: Some(4096),
             }],
         ),
+        (
+            json!({"data": [
+                {"id": "a", "meta": {"n_ctx_train": 32768, "n_vocab": 9}},
+                {"id": "b", "meta": {"n_ctx": 2048, "n_ctx_train": 32768}},
+                {"id": "c", "meta": null},
+                {"id": "d", "meta": {"n_ctx": "x"}},
+            ]}),
+            vec![
+                Model { max_model_len: Some(32_768), ..model("a") },
+                Model { max_model_len: Some(2_048), ..model("b") },
+                model("c"),
+                model("d"),
+            ],
+        ),
     ];
     for (list, expected) in lists {
         let server =

@@ -89,6 +89,7 @@ async fn a_good_server_is_asked_twice_and_described() {
         ignore_eos: false,
         min_tokens: false,
         model: "first".into(),
+        context_tokens: None,
         server: Some("scripted/1".into()),
         system_fingerprint: Some("fp_7".into()),
     };

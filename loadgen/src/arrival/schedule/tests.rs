@@ -58,6 +58,44 @@ fn a_schedule_ends_with_its_duration_or_its_requests() {
     assert_eq!(more_than_there_are.sending_us(), 30_000_000);
 }
 
+/// The schedule of each open loop, of at most `requests`.
+fn all_shapes(requests: u32, seed: u64) -> Vec<Schedule> {
+    let stages = json!([
+        {"target": 90.0, "duration_s": 2, "shape": "linear"},
+        {"target": 300.0, "duration_s": 60, "shape": "step"},
+    ]);
+    let own = [
+        json!({"kind": "staged", "of": "rate", "stages": stages}),
+        json!({"kind": "all_at_once", "requests": requests}),
+        a_trace(),
+    ];
+    let due: Arc<[Micros]> = (0..250).map(|nth: u64| nth * nth * 1_000).collect();
+    let schedule = |mut shape: Value| {
+        shape["max_requests"] = requests.into();
+        schedule(shape, seed).replaying(Arc::clone(&due), None)
+    };
+    shapes(100.0).into_iter().chain(own).map(schedule).collect()
+}
+
+fn a_trace() -> Value {
+    json!({"kind": "trace", "trace": "t.csv", "format": null, "speed": 1.0})
+}
+
+#[test]
+fn a_trace_is_due_as_it_says_and_sending_is_over_with_it() {
+    let replay = |due: &[Micros], beyond_us: Option<Micros>| {
+        let mut load = a_trace();
+        load["duration_s"] = 10.into();
+        schedule(load, 1).replaying(due.into(), beyond_us)
+    };
+    let whole = replay(&[0, 5, 5, 7_000_000], None);
+    assert_eq!(whole.due().collect::<Vec<_>>(), [(0, 0), (1, 5), (2, 5), (3, 7_000_000)]);
+    assert_eq!(whole.sending_us(), 7_000_000);
+    assert_eq!(replay(&[0, 5], Some(9_000_000)).sending_us(), 9_000_000, "one too many");
+    assert_eq!(replay(&[0, 5], Some(12_000_000)).sending_us(), 10_000_000, "the duration ends it");
+    assert!(!whole.is_a_burst());
+}
+
 #[test]
 fn a_burst_is_due_at_the_start() {
     let burst = schedule(json!({"kind": "all_at_once", "requests": 5}), 1);
@@ -105,18 +143,19 @@ proptest! {
     fn threads_share_a_schedule_without_gap_or_overlap(
         seed: u64, threads in 1..9_u32, requests in 1..300_u32,
     ) {
-        let stages = json!([
-            {"target": 90.0, "duration_s": 2, "shape": "linear"},
-            {"target": 300.0, "duration_s": 60, "shape": "step"},
-        ]);
-        let staged = json!({"kind": "staged", "of": "rate", "stages": stages});
-        for mut shape in shapes(100.0).into_iter().chain([staged]) {
-            shape["max_requests"] = requests.into();
-            let schedule = schedule(shape, seed);
+        for schedule in all_shapes(requests, seed) {
             let mut dealt: Vec<_> =
                 (0..threads).flat_map(|thread| schedule.dealt_to(thread, threads)).collect();
             dealt.sort_unstable();
-            prop_assert_eq!(dealt, schedule.due().collect::<Vec<_>>());
+            let whole: Vec<_> = schedule.due().collect();
+            prop_assert_eq!(&dealt, &whole);
+            prop_assert!((1..=requests as usize).contains(&whole.len()));
+            prop_assert!(whole.iter().map(|(nth, _)| *nth).eq(0..whole.len() as u64));
+            prop_assert!(whole.is_sorted_by_key(|(_, due_us)| *due_us));
+        }
+        let due = |schedule: Schedule| schedule.due().collect::<Vec<_>>();
+        for (one, same) in all_shapes(requests, seed).into_iter().zip(all_shapes(requests, seed)) {
+            prop_assert_eq!(due(one), due(same));
         }
     }
 }

@@ -36,6 +36,7 @@ use super::{
 use crate::{
     arrival::ThinkTime,
     exchange::{Attempt, Exchanger},
+    prompt::Prompts,
     sample::{Micros, Outcome, Sample},
 };
 
@@ -110,7 +111,7 @@ impl Readiness {
         let targets = &self.run.targets;
         let kept =
             targets.are_several().then(|| Kept::of(targets.each().len(), self.run.sockets_each));
-        let mut turn = Turn { kept, ..Turn::of(share)? };
+        let mut turn = Turn { kept, ..Turn::of(share, &self.run.prompts)? };
         let mut events = Events::with_capacity(1_024);
         let mut buffer = ReadBuffer::default();
         let mut watch = Watch::default();
@@ -161,7 +162,11 @@ impl Readiness {
         for seat in std::mem::take(&mut turn.seats) {
             if let Doing::Asking(exchange) = seat.doing {
                 self.exchanger.live.add_cancelled();
-                turn.over.push(exchange.attempt.into_sample(Outcome::Cancelled, &self.exchanger));
+                turn.over.push(exchange.attempt.into_sample(
+                    Outcome::Cancelled,
+                    None,
+                    &self.exchanger,
+                ));
             }
         }
         self.hand_over(&mut turn);
@@ -251,8 +256,8 @@ impl Readiness {
         };
         exchanger.live.add_started();
         turn.asking += 1;
-        let asked = (seat.user, seat.nth);
-        let attempt = Attempt::new(asked, target, seat.due_us, &run.prompts, exchanger);
+        let (who, dialogue) = ((seat.user, seat.nth), seat.dialogue.as_mut());
+        let attempt = Attempt::new(who, target, seat.due_us, &run.prompts, dialogue, exchanger);
         let body = run.request.body(attempt.ask.said(), attempt.ask.length);
         let now_us = exchanger.now_us();
         let mut exchange = Exchange::new(attempt, body, Token(index), kept, now_us);
@@ -296,7 +301,8 @@ impl Readiness {
             }
         };
         let failed = matches!(outcome, Outcome::Failed(_));
-        let sample = exchange.attempt.into_sample(outcome, &self.exchanger);
+        let dialogue = seat.dialogue.as_mut();
+        let sample = exchange.attempt.into_sample(outcome, dialogue, &self.exchanger);
         let end_us = sample.end_us;
         turn.over.push(sample);
         turn.asking -= 1;
@@ -327,14 +333,14 @@ impl Readiness {
 }
 
 impl Turn {
-    fn of(share: Share) -> io::Result<Self> {
+    fn of(share: Share, prompts: &Prompts) -> io::Result<Self> {
         let (crowd, schedule) = match share {
             Share::Users(crowd) => (crowd, None),
             Share::Schedule(due) => (Crowd::default(), Some(due.peekable())),
         };
         let Crowd { users, think, requests_each } = crowd;
         let seats: Vec<Seat> =
-            users.into_iter().map(|(user, spells)| Seat::new(user, spells)).collect();
+            users.into_iter().map(|(user, spells)| Seat::holding(prompts, user, spells)).collect();
         let timers = seats.iter().enumerate().map(|(index, seat)| Reverse((seat.timed_us, index)));
         let poll = Poll::new()?;
         Ok(Self {

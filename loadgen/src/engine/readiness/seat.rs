@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use target::wire::Wire;
 
 use super::{super::room::Place, exchange::Exchange};
-use crate::sample::Micros;
+use crate::{
+    prompt::{Dialogue, Prompts},
+    sample::Micros,
+};
 
 pub(super) struct Seat {
     pub(super) user: u32,
@@ -14,6 +17,8 @@ pub(super) struct Seat {
     /// The timer that is set for its next request.
     pub(super) timed_us: Micros,
     pub(super) doing: Doing,
+    /// The conversation that it holds; none: its requests have nothing to do with each other.
+    pub(super) dialogue: Option<Dialogue>,
     /// A request's place in an open loop.
     pub(super) place: Option<Place>,
     /// Stretches of time in which it may still send.
@@ -45,9 +50,15 @@ impl Seat {
             due_us,
             timed_us: due_us,
             doing: Doing::Waiting(None),
+            dialogue: None,
             place: None,
             spells: spells.into(),
         }
+    }
+
+    /// A user who says what `prompts` have.
+    pub(super) fn holding(prompts: &Prompts, user: u32, spells: Vec<(Micros, Micros)>) -> Self {
+        Self { dialogue: prompts.dialogue(), ..Self::new(user, spells) }
     }
 
     /// When it sends next, within the stretches of time it has.

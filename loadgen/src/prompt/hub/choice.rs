@@ -1,12 +1,12 @@
 //! Which file of a dataset's repository prompts are read from.
 
-use crate::prompt::columns::FORMATS;
+use shared::PromptSource;
 
 /// The file to read prompts from: of the test split, else of the validation split, else of any;
 /// among those the best format; among those the first by name (of several shards, the first).
 pub(super) fn best_file<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let rank = |name: &str| {
-        let format = FORMATS.iter().position(|ending| name.ends_with(ending))?;
+        let format = PromptSource::ENDINGS.iter().position(|ending| name.ends_with(ending))?;
         let inside = !name.contains(['\\', '\0']) && !name.starts_with('/');
         let plain = name.split('/').all(|part| !part.is_empty() && !part.starts_with('.'));
         let (_, file) = name.rsplit_once('/').unwrap_or(("", name));
