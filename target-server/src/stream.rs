@@ -322,3 +322,39 @@ impl AsyncWrite for StampedStream {
         Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_turn_has_one_read_however_much_lies_there() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        server.write_all(b"abcdef").await.unwrap();
+        let clock = Arc::new(Clock::starting_at(Instant::now()));
+        let mut stream = StampedStream::new(socket, clock).unwrap();
+        let stamps = stream.stamps();
+        let mut two = [0; 2];
+        // Nobody has asked for turns yet.
+        for _ in 0..2 {
+            stream.read_exact(&mut two).await.unwrap();
+        }
+        for turn in 3..=4 {
+            stamps.begin_turn();
+            let mut one = [0; 1];
+            stream.read_exact(&mut one).await.unwrap();
+            assert_eq!(stamps.last_read().number, turn);
+            let mut more = std::pin::pin!(stream.read(&mut one));
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            assert!(more.as_mut().poll(&mut context).is_pending());
+            assert_eq!(stamps.last_read().number, turn);
+        }
+    }
+}

@@ -234,7 +234,7 @@ pub async fn prepare(
     };
     let driver = settings.driver.for_http(spec.call.http_version);
     let mut environment = environment(&spec, capabilities, &settings.runner, load_threads);
-    environment.driver = driver.as_str().to_owned();
+    driver.as_str().clone_into(&mut environment.driver);
     environment.target.dns_ms = dns_ms;
     Ok(Prepared {
         spec,
