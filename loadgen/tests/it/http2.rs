@@ -61,7 +61,7 @@ async fn figures_are_what_the_server_scheduled_whatever_drives_other_loads() {
         assert_eq!(report.validity.stamp_source, StampSource::Kernel);
         assert_eq!(report.latency.send_ms.unwrap().n, report.requests.completed);
         assert_eq!(report.latency.wait_ms.unwrap().n, report.requests.completed);
-        // nobody has announced the probe's and the check's own connections to be the load's
+        // the load's own, whatever the check and the probe had opened before
         assert_eq!(report.validity.connections_opened, 1);
         assert_eq!(report.latency.connect_ms.unwrap().n, 1);
         assert_ne!(report.validity.verdict, Verdict::Invalid, "{:?}", report.validity.reasons);
