@@ -1,10 +1,13 @@
 //! Connections opened and reused, and the times of a request on its way.
 
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::sys::socket::{MsgFlags, send};
 use serde_json::json;
 use shared::report::FailureClass;
 use testkit::{Chat, Script, ScriptedServer, TlsFront};
 use tokio::{
-    io::{AsyncWriteExt, copy_bidirectional},
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
 };
 
@@ -128,4 +131,60 @@ async fn a_handshake_that_fails_is_tls_and_one_that_never_ends_a_connect_timeout
         .await
         .unwrap();
     assert!(again.status.success(), "{again:?}");
+}
+
+/// `MSG_MORE` of Linux: what is sent waits for what comes next, here the end.
+const MORE: MsgFlags = MsgFlags::from_bits_retain(0x8000);
+
+/// Answers one request a connection, closes its side in the same segment as the answer's end, and
+/// reads on without a word: so does llama.cpp's server.
+async fn closing_without_a_word() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut asked = Vec::new();
+                while !is_whole(&asked) {
+                    match stream.read_buf(&mut asked).await {
+                        Ok(bytes) if bytes > 0 => {}
+                        _ => return,
+                    }
+                }
+                let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n";
+                let (kind, body) = match asked.starts_with(b"GET /v1/models") {
+                    true => ("application/json", r#"{"data":[{"id":"m"}]}"#),
+                    false => ("text/event-stream", event),
+                };
+                let length = body.len();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
+                );
+                let _ = stream.write_all(head.as_bytes()).await;
+                let _ = send(stream.as_fd().as_raw_fd(), body.as_bytes(), MORE);
+                let _ = stream.shutdown().await;
+                while stream.read(&mut [0; 1024]).await.is_ok_and(|bytes| bytes > 0) {}
+            });
+        }
+    });
+    url
+}
+
+/// Whether a request is there with the whole of its body.
+fn is_whole(asked: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(asked).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    body.len() >= length.and_then(|length| length.trim().parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn a_connection_whose_end_came_with_the_answers_end_is_not_used_again() {
+    for driver in DRIVERS {
+        let url = closing_without_a_word().await;
+        let load = json!({"user": 4, "max_requests": 60, "timeout_first_token": 1.5, "grace": 5});
+        let report = drive_by(driver, short(&url, load)).await.report;
+        assert_eq!(report.requests.completed, 60, "{driver:?}: {:?}", report.failures);
+        assert_eq!(report.validity.connections_opened, 60, "{driver:?}");
+    }
 }

@@ -103,6 +103,10 @@ impl Exchange {
         closing: bool,
     ) -> Standing {
         let outcome = self.go_on(ex, registry, buffer, closing);
+        if closing && matches!(outcome, Ok(true)) {
+            // Its end has been told of with the answer's, and will not be told of again.
+            self.distrust();
+        }
         self.standing(outcome)
     }
 
@@ -272,7 +276,7 @@ impl Exchange {
         self.attempt.head_us = Some(self.last_byte_us);
     }
 
-    /// Something came behind the end: who knows what it belongs to.
+    /// Has no other request sent over this connection.
     fn distrust(&mut self) {
         if let Some(head) = &mut self.head {
             head.keep_alive = false;
@@ -317,6 +321,7 @@ impl Exchange {
                 Part::End if self.refused => return Err(self.refusal(ex, true)),
                 Part::End => {
                     if !input.is_empty() {
+                        // Who knows what it belongs to.
                         self.distrust();
                     }
                     return ex.end(&mut self.attempt.answer, None).map(|()| true);
