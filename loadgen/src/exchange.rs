@@ -12,14 +12,14 @@ use std::{
 use bytes::Bytes;
 use shared::Timeouts;
 use target::{
-    client::{Client, Clock, ConnectFailure, Connection, Head, LastRead},
+    client::{Broken, Client, Clock, Connection, Head, LastRead},
     excerpt,
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     answer::{Answer, Form},
-    engine::{Handicap, Live},
+    engine::{Handicap, Live, SharedConnections},
     failure::RequestFailure,
     metrics::Lag,
     prompt::{Ask, Dialogue, Prompts},
@@ -48,6 +48,8 @@ pub(crate) struct Exchanger {
     pub(crate) handicap: Handicap,
     pub(crate) reads: RefCell<ReadLag>,
     pub(crate) wakes: Wakes,
+    /// Connections of HTTP/2.
+    pub(crate) shared: SharedConnections,
 }
 
 /// When a thread that waits for all its streams at once was told which have something.
@@ -327,9 +329,11 @@ impl Exchanger {
         let mut patience = Patience::new(self.limits);
         let reads_before = connection.stamps().last_read().number;
         let mut sent = patience.within(0, connection.send(client, body.clone())).await;
-        let kept_had_died = matches!(sent, Ok(Err(_)))
+        let was_unheard = |broken: &Broken| {
+            broken.was_turned_away() || connection.stamps().last_read().number == reads_before
+        };
+        let kept_had_died = matches!(&sent, Ok(Err(broken)) if was_unheard(broken))
             && attempt.connection == Some(ConnectionUse::Reused)
-            && connection.stamps().last_read().number == reads_before
             && patience.began.elapsed() < STALE_WITHIN;
         if kept_had_died {
             // Some servers close a connection after an answer without saying so; a request that
@@ -337,12 +341,11 @@ impl Exchanger {
             connection = self.connection(attempt, None).await?;
             sent = patience.within(0, connection.send(client, body)).await;
         }
-        let stamps = connection.stamps();
-        attempt.sent_us = stamps.sent_ns().map(|ns| ns / 1_000);
-        attempt.written_us = stamps.written_ns().map(|ns| ns / 1_000);
+        attempt.sent_us = connection.sent_ns().map(|ns| ns / 1_000);
+        attempt.written_us = connection.written_ns().map(|ns| ns / 1_000);
         let mut head =
             sent?.map_err(|broken| RequestFailure::BrokenBeforeAnswer(broken.to_string()))?;
-        attempt.head_us = Some(stamps.last_read().arrived_ns / 1_000);
+        attempt.head_us = Some(connection.stamps().last_read().arrived_ns / 1_000);
 
         if self.is_refusal(head.status.as_u16(), head.header("content-type")) {
             return Err(self.refusal(&mut connection, head, &mut patience).await);
@@ -365,13 +368,18 @@ impl Exchanger {
             attempt.connection = Some(ConnectionUse::Reused);
             return Ok(connection);
         }
-        let opened = self.client(attempt.target).connect(&self.clock).await;
-        let connection = opened.map_err(|failure| match failure {
-            ConnectFailure::Blocked(blocked) => RequestFailure::Blocked(blocked),
-            ConnectFailure::Tcp(error) => RequestFailure::Connect(error),
-            ConnectFailure::Tls(error) => RequestFailure::Tls(error),
-            ConnectFailure::Timeout(limit) => RequestFailure::TimeoutConnect(limit),
-        })?;
+        let client = &self.clients[attempt.target as usize];
+        let connection = if client.is_multiplexed() {
+            let (connection, was_opened) =
+                self.shared.place(attempt.target, client, &self.clock).await?;
+            if !was_opened {
+                attempt.connection = Some(ConnectionUse::Reused);
+                return Ok(connection);
+            }
+            connection
+        } else {
+            client.connect(&self.clock).await?
+        };
         let us = |took: Duration| Micros::try_from(took.as_micros()).unwrap_or(Micros::MAX);
         attempt.connection = Some(ConnectionUse::Opened {
             connect_us: us(connection.connect_took()),

@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use shared::report::FailureClass;
-use target::Blocked;
+use target::{Blocked, client::ConnectFailure};
 
 /// Why one request did not count, ordered by how far it got.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,18 @@ pub enum RequestFailure {
     /// Complete, but without a token.
     #[error("the answer was complete and empty")]
     EmptyOutput,
+}
+
+impl From<ConnectFailure> for RequestFailure {
+    fn from(failure: ConnectFailure) -> Self {
+        match failure {
+            ConnectFailure::Blocked(blocked) => Self::Blocked(blocked),
+            ConnectFailure::Tcp(error) => Self::Connect(error),
+            ConnectFailure::Tls(error) => Self::Tls(error),
+            ConnectFailure::Http2(words) => Self::Connect(io::Error::other(words)),
+            ConnectFailure::Timeout(limit) => Self::TimeoutConnect(limit),
+        }
+    }
 }
 
 impl RequestFailure {

@@ -67,6 +67,56 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// A version of HTTP that a target is spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(poem_openapi::Enum))]
+pub enum HttpVersion {
+    /// HTTP/1.1: a connection carries one request at a time.
+    #[default]
+    #[serde(rename = "1.1")]
+    #[cfg_attr(feature = "openapi", oai(rename = "1.1"))]
+    Http1,
+    /// HTTP/2: a connection carries many at once. By ALPN on https, by prior knowledge on http.
+    #[serde(rename = "2")]
+    #[cfg_attr(feature = "openapi", oai(rename = "2"))]
+    Http2,
+}
+
+impl HttpVersion {
+    /// What a request names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 => "1.1",
+            Self::Http2 => "2",
+        }
+    }
+
+    /// Whether it is the version of old.
+    pub fn is_1(&self) -> bool {
+        *self == Self::Http1
+    }
+}
+
+impl TryFrom<String> for HttpVersion {
+    type Error = UnknownHttpVersion;
+
+    fn try_from(name: String) -> Result<Self, UnknownHttpVersion> {
+        let known = [Self::Http1, Self::Http2].into_iter().find(|it| it.as_str() == name);
+        known.ok_or_else(|| UnknownHttpVersion(name.chars().take(64).collect()))
+    }
+}
+
+/// A version that nobody speaks here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("http_version must be 1.1 or 2, not `{0}`")]
+pub struct UnknownHttpVersion(String);
+
+impl fmt::Display for HttpVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// How the target is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(poem_openapi::Object))]
@@ -86,6 +136,10 @@ pub struct Call {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if_is_none))]
     pub extra_headers: Option<ExtraHeaders>,
+    /// The version of HTTP.
+    #[serde(default, skip_serializing_if = "HttpVersion::is_1")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "HttpVersion::is_1"))]
+    pub http_version: HttpVersion,
 }
 
 fn yes() -> bool {
@@ -102,6 +156,12 @@ impl Call {
 impl Default for Call {
     /// A streamed chat.
     fn default() -> Self {
-        Self { endpoint: Endpoint::Chat, stream: true, extra_body: None, extra_headers: None }
+        Self {
+            endpoint: Endpoint::Chat,
+            stream: true,
+            extra_body: None,
+            extra_headers: None,
+            http_version: HttpVersion::Http1,
+        }
     }
 }

@@ -33,7 +33,7 @@ mod timestamp;
 
 pub use benchmark::Benchmark;
 pub use bounded::OutOfRange;
-pub use call::{Call, Endpoint, UnknownEndpoint};
+pub use call::{Call, Endpoint, HttpVersion, UnknownEndpoint, UnknownHttpVersion};
 pub use extra::{ExtraBody, ExtraHeaders, InvalidExtra};
 pub use id::{BenchmarkId, RunnerId};
 pub use lengths::{

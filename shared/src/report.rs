@@ -25,7 +25,7 @@ pub use self::{
     target_metrics::{Gauge, TargetMetrics},
     targets::TargetFigures,
 };
-use crate::Timestamp;
+use crate::{HttpVersion, Timestamp};
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -392,6 +392,12 @@ pub struct Environment {
     pub kernel: String,
     /// Load threads.
     pub load_threads: u32,
+    /// What drives the load of a thread: `readiness` or `hyper`; empty in reports before there were two.
+    #[serde(default)]
+    pub driver: String,
+    /// The version of HTTP that was spoken; `validity.stamp_source` tells who took its receive stamps.
+    #[serde(default)]
+    pub http_version: HttpVersion,
     /// The server under test.
     pub target: TargetEnvironment,
     /// SHA-256 of the spec's JSON, first 16 hex digits: equal specs, equal hashes.

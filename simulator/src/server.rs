@@ -13,10 +13,10 @@ use hyper::{
     Method, Request as HttpRequest, Response, StatusCode,
     body::Incoming,
     header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SERVER},
-    server::conn::http1,
+    server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
@@ -102,22 +102,54 @@ async fn connection(simulator: Arc<Simulator>, stream: TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch Nagle's algorithm off");
     }
+    let is_http2 = begins_as_http2(&stream).await;
     let closes = Arc::new(Notify::new());
     let service = service_fn(|request| {
         let (simulator, closes) = (Arc::clone(&simulator), Arc::clone(&closes));
         async move { Ok::<_, Infallible>(simulator.answer(request, closes).await) }
     });
-    let mut served = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = &mut served => ended,
-        () = closes.notified() => {
-            served.as_mut().graceful_shutdown();
-            served.await
+    let stream = TokioIo::new(stream);
+    let ended = if is_http2 {
+        let most = simulator.settings.http2_streams;
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let served = http2.max_concurrent_streams(most).serve_connection(stream, service);
+        let mut served = pin!(served);
+        tokio::select! {
+            ended = &mut served => ended,
+            () = closes.notified() => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        }
+    } else {
+        let mut served = pin!(http1::Builder::new().serve_connection(stream, service));
+        tokio::select! {
+            ended = &mut served => ended,
+            () = closes.notified() => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
         }
     };
     // Clients that leave and cuts that were asked for end here; both are in the counters.
     if let Err(error) = ended {
         tracing::trace!(%error, "connection ended");
+    }
+}
+
+/// Whether a client greets in HTTP/2: `PRI * HTTP/2.0`, a method that HTTP/1.1 has not.
+async fn begins_as_http2(stream: &TcpStream) -> bool {
+    const BEGINNING: &[u8] = b"PRI";
+    let mut seen = [0; BEGINNING.len()];
+    loop {
+        match stream.peek(&mut seen).await {
+            Ok(bytes) if bytes == BEGINNING.len() => return seen == BEGINNING,
+            // A part of it: the rest is on its way.
+            Ok(bytes) if bytes > 0 && BEGINNING.starts_with(&seen[..bytes]) => {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            _ => return false,
+        }
     }
 }
 

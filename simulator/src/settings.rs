@@ -53,6 +53,9 @@ pub struct Settings {
     /// The same without announcing it, as llama.cpp's server does after each stream; 0: never.
     #[arg(long, value_name = "N", default_value = "0")]
     pub silent_close_every: u64,
+    /// Requests that a connection of HTTP/2 may have open at once.
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
+    pub http2_streams: u32,
 }
 
 impl Default for Settings {
@@ -75,6 +78,7 @@ impl Default for Settings {
             no_usage: false,
             close_every: 0,
             silent_close_every: 0,
+            http2_streams: 100,
         }
     }
 }

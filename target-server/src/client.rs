@@ -1,47 +1,48 @@
 //! Connections to the server under test, for the load.
 //!
 //! HTTP/1.1 by hyper over a stream that stamps its reads and writes. A connection is driven by
-//! whoever awaits it: no task of its own, so that a token wakes one task once. Names are resolved
+//! whoever awaits it: no task of its own, so that a token wakes one task once. HTTP/2, whose
+//! connections many requests share, is in [`crate::multiplexed`]. Names are resolved
 //! once for a run and the vetted addresses pinned; an address is vetted again when it is connected
 //! to. No redirect is followed, no proxy variable read, no compressed answer asked for.
 
+mod connection;
+
 use std::{
-    future::{Future, poll_fn},
     io,
     net::SocketAddr,
-    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    task::Poll,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{
-    HeaderMap, Request, StatusCode,
-    body::{Body, Incoming},
-    client::conn::http1,
-    header,
-};
-use hyper_util::rt::TokioIo;
+use hyper::{HeaderMap, Request, header};
 use rustls::{ClientConfig, pki_types::ServerName};
 use secrecy::{ExposeSecret, SecretString};
-use shared::{Call, ExtraHeaders, TargetUrl};
+use shared::{Call, ExtraHeaders, HttpVersion, TargetUrl};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
-pub use crate::stream::{Clock, LastRead, Stamps};
-use crate::{Blocked, Egress, ResolveFailure, USER_AGENT, excerpt, tls};
+pub(crate) use self::connection::Way;
+use self::connection::http;
+pub use self::connection::{Broken, Connection, Head};
 use crate::{
-    response::{MAX_HEAD_BYTES, MAX_HEADERS},
+    Blocked, Egress, ResolveFailure, USER_AGENT, excerpt,
+    multiplexed::{self, Session},
     stream::StampedStream,
+    tls,
     wire::Wire,
+};
+pub use crate::{
+    multiplexed::{MOST_STREAMS, Multiplexed},
+    stream::{Clock, LastRead, Stamps},
 };
 
 /// What all connections of a run have in common. Cheap to share; holds the key.
@@ -50,11 +51,13 @@ pub struct Client {
     next_address: AtomicUsize,
     egress: Egress,
     key: Option<SecretString>,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    tls: Option<Tls>,
     path: hyper::Uri,
     headers: HeaderMap,
     /// A request up to the number of its body's bytes.
     head: Vec<u8>,
+    /// What a request of HTTP/2 begins with; none: HTTP/1.1 is spoken.
+    http2: Option<Request<()>>,
     connect_timeout: Duration,
     looked_up_in: Option<Duration>,
     keeps_connections: bool,
@@ -69,6 +72,9 @@ pub enum ClientError {
     /// The platform's certificates cannot be read.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
+    /// The target does not speak the HTTP that was asked for.
+    #[error("http_version is 2, but the target does not speak HTTP/2 ({0}); try http_version 1.1")]
+    NoHttp2(String),
     /// The URL's parts make no valid request.
     #[error("the target's URL makes no valid request: {0}")]
     Request(String),
@@ -86,9 +92,27 @@ pub enum ConnectFailure {
     /// No TLS session.
     #[error("no TLS session: {0}")]
     Tls(#[source] io::Error),
+    /// The target does not speak HTTP/2.
+    #[error("no HTTP/2: {0}")]
+    Http2(String),
     /// Not in time.
     #[error("no connection within {0:?}")]
     Timeout(Duration),
+}
+
+impl ConnectFailure {
+    /// The same for another request that waited for the same connection.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let again = |error: &io::Error| io::Error::new(error.kind(), error.to_string());
+        match self {
+            Self::Blocked(blocked) => Self::Blocked(*blocked),
+            Self::Tcp(error) => Self::Tcp(again(error)),
+            Self::Tls(error) => Self::Tls(again(error)),
+            Self::Http2(words) => Self::Http2(words.clone()),
+            Self::Timeout(limit) => Self::Timeout(*limit),
+        }
+    }
 }
 
 impl Client {
@@ -110,8 +134,15 @@ impl Client {
             next_address: AtomicUsize::new(0),
             egress,
             key: key.cloned(),
-            tls: (endpoint.scheme() == "https").then(|| tls_to(url)).transpose()?,
+            tls: (endpoint.scheme() == "https").then(|| tls_to(url, call)).transpose()?,
             head: head(endpoint.path(), &headers),
+            http2: match call.http_version {
+                HttpVersion::Http1 => None,
+                HttpVersion::Http2 => Some(
+                    multiplexed::request(endpoint.scheme(), endpoint.path(), &headers)
+                        .map_err(|error| ClientError::Request(error.to_string()))?,
+                ),
+            },
             path,
             headers,
             connect_timeout,
@@ -120,7 +151,8 @@ impl Client {
         })
     }
 
-    /// The same with a connection of its own for each request, and told so: `connection: close`.
+    /// The same with a connection of its own for each request, and told so: `connection: close`
+    /// (HTTP/2 has no such header: there the connection says goodbye after its one request).
     #[must_use]
     pub fn with_fresh_connections(mut self) -> Self {
         self.headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
@@ -143,6 +175,45 @@ impl Client {
         match tokio::time::timeout(self.connect_timeout, self.connect_any(clock)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(ConnectFailure::Timeout(self.connect_timeout)),
+        }
+    }
+
+    /// Whether requests share connections: [`Client::open`] opens them.
+    pub fn is_multiplexed(&self) -> bool {
+        self.http2.is_some()
+    }
+
+    /// Opens a connection that many requests can share, once the target has shown that it speaks
+    /// HTTP/2. Nothing happens on it unless the future beside it is awaited, on the thread of its
+    /// requests and as a task of a queue that is worked off in order.
+    pub async fn open(
+        &self,
+        clock: &Arc<Clock>,
+    ) -> Result<(Multiplexed, multiplexed::Driver), ConnectFailure> {
+        let opened = async { self.session(clock).await?.greet().await };
+        match tokio::time::timeout(self.connect_timeout, opened).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ConnectFailure::Timeout(self.connect_timeout)),
+        }
+    }
+
+    /// Makes sure, before any load, that a target that shall be spoken to in HTTP/2 does so. What
+    /// else is wrong with it is not looked at.
+    pub async fn check_version(&self) -> Result<(), ClientError> {
+        if self.http2.is_none() {
+            return Ok(());
+        }
+        let clock = Arc::new(Clock::starting_at(Instant::now()));
+        let limit = self.connect_timeout;
+        let session = match tokio::time::timeout(limit, self.session(&clock)).await {
+            Ok(Ok(session)) => session,
+            Ok(Err(ConnectFailure::Http2(words))) => return Err(ClientError::NoHttp2(words)),
+            Ok(Err(_)) | Err(_) => return Ok(()),
+        };
+        match tokio::time::timeout(limit, session.greet()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(failure)) => Err(ClientError::NoHttp2(failure.to_string())),
+            Err(_) => Err(ClientError::NoHttp2(format!("no answer to its preface in {limit:?}"))),
         }
     }
 
@@ -173,6 +244,12 @@ impl Client {
     }
 
     async fn connect_any(&self, clock: &Arc<Clock>) -> Result<Connection, ConnectFailure> {
+        let (socket, connect_took) = self.reach().await?;
+        self.handshake(socket, connect_took, clock).await
+    }
+
+    /// A TCP connection, and how long it took.
+    async fn reach(&self) -> Result<(TcpStream, Duration), ConnectFailure> {
         let first = self.next_address.fetch_add(1, Relaxed);
         let mut failure = ConnectFailure::Tcp(io::ErrorKind::AddrNotAvailable.into());
         for nth in 0..self.addresses.len() {
@@ -183,7 +260,7 @@ impl Client {
             }
             let began = Instant::now();
             match TcpStream::connect(address).await {
-                Ok(socket) => return self.handshake(socket, began.elapsed(), clock).await,
+                Ok(socket) => return Ok((socket, began.elapsed())),
                 Err(error) => failure = ConnectFailure::Tcp(error),
             }
         }
@@ -201,17 +278,39 @@ impl Client {
         let mut tls_took = None;
         let (sender, driver) = match &self.tls {
             None => http(stream).await,
-            Some((config, name)) => {
-                let connector = TlsConnector::from(Arc::clone(config));
-                let began = Instant::now();
-                let session = connector.connect(name.clone(), stream).await;
-                let session = session.map_err(ConnectFailure::Tls)?;
-                tls_took = Some(began.elapsed());
+            Some(tls) => {
+                let (session, took) = secure(tls, stream).await.map_err(ConnectFailure::Tls)?;
+                tls_took = Some(took);
                 http(session).await
             }
         }
         .map_err(|error| ConnectFailure::Tcp(io::Error::other(error)))?;
-        Ok(Connection { sender, driver, over: None, stamps, connect_took, tls_took })
+        let way = Way::Http1 { sender, driver, over: None };
+        Ok(Connection { way, stamps, connect_took, tls_took })
+    }
+
+    /// A stream on which the target may be greeted in HTTP/2.
+    async fn session(&self, clock: &Arc<Clock>) -> Result<Session, ConnectFailure> {
+        let (socket, connect_took) = self.reach().await?;
+        let stream = StampedStream::new(socket, Arc::clone(clock)).map_err(ConnectFailure::Tcp)?;
+        let (stamps, clock) = (stream.stamps(), Arc::clone(clock));
+        let Some(tls) = &self.tls else {
+            let stream = Box::new(stream);
+            return Ok(Session { stream, stamps, clock, connect_took, tls_took: None });
+        };
+        let (session, took) = secure(tls, stream).await.map_err(|error| {
+            let has_no_h2 = tls::says_no_protocol(&error);
+            if has_no_h2 {
+                ConnectFailure::Http2(error.to_string())
+            } else {
+                ConnectFailure::Tls(error)
+            }
+        })?;
+        if session.get_ref().1.alpn_protocol() != Some(tls::HTTP2) {
+            return Err(ConnectFailure::Http2("its TLS agreed on no h2 by ALPN".to_owned()));
+        }
+        let (stream, tls_took) = (Box::new(session), Some(took));
+        Ok(Session { stream, stamps, clock, connect_took, tls_took })
     }
 
     /// What a target said, without the key.
@@ -233,10 +332,28 @@ impl Client {
     }
 }
 
-fn tls_to(url: &TargetUrl) -> Result<(Arc<ClientConfig>, ServerName<'static>), ClientError> {
+/// How TLS begins: with which configuration, to whom.
+type Tls = (Arc<ClientConfig>, ServerName<'static>);
+
+fn tls_to(url: &TargetUrl, call: &Call) -> Result<Tls, ClientError> {
     let host = url.base().host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(host.clone()).map_err(|_| ClientError::Request(host))?;
-    Ok((tls::client_config()?, name))
+    let config = match call.http_version {
+        HttpVersion::Http1 => tls::client_config()?,
+        HttpVersion::Http2 => tls::http2_client_config()?,
+    };
+    Ok((config, name))
+}
+
+/// A TLS session, and how long its handshake took.
+async fn secure<S>((config, name): &Tls, stream: S) -> io::Result<(TlsStream<S>, Duration)>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let began = Instant::now();
+    let connector = TlsConnector::from(Arc::clone(config));
+    let session = connector.connect(name.clone(), stream).await?;
+    Ok((session, began.elapsed()))
 }
 
 /// A request's head as it is written, up to the value of its content-length.
@@ -281,151 +398,4 @@ fn headers(
         headers.insert(header::AUTHORIZATION, bearer);
     }
     Ok(headers)
-}
-
-type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>>>>;
-type Sender = http1::SendRequest<Full<Bytes>>;
-
-async fn http<S>(stream: S) -> hyper::Result<(Sender, Driver)>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADERS)
-        .max_header_size(MAX_HEAD_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await?;
-    Ok((sender, Box::pin(connection)))
-}
-
-/// One connection, with at most one request on it.
-pub struct Connection {
-    sender: Sender,
-    driver: Driver,
-    /// How the connection ended, once it has.
-    over: Option<Result<(), String>>,
-    stamps: Arc<Stamps>,
-    connect_took: Duration,
-    tls_took: Option<Duration>,
-}
-
-/// The head of a response; its body is read with [`Connection::read`].
-pub struct Head {
-    /// The status.
-    pub status: StatusCode,
-    headers: HeaderMap,
-    body: Incoming,
-}
-
-impl Head {
-    /// A header as text; none where it is absent or no text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-}
-
-/// Why a request went wrong on the way, in the connection's words.
-#[derive(Debug, thiserror::Error)]
-#[error("{words}")]
-pub struct Broken {
-    words: String,
-}
-
-impl Broken {
-    fn by(error: &hyper::Error) -> Self {
-        let mut words = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            words = format!("{words}: {cause}");
-            source = cause.source();
-        }
-        Self { words }
-    }
-}
-
-impl Connection {
-    /// What the stream below notes of its reads and writes.
-    pub fn stamps(&self) -> &Stamps {
-        &self.stamps
-    }
-
-    /// How long the TCP connect took, without DNS and TLS.
-    pub fn connect_took(&self) -> Duration {
-        self.connect_took
-    }
-
-    /// How long the TLS handshake took after that; none without TLS.
-    pub fn tls_took(&self) -> Option<Duration> {
-        self.tls_took
-    }
-
-    /// Whether another request can be sent. Takes notice of a server that has closed meanwhile.
-    pub async fn is_usable(&mut self) -> bool {
-        let Self { sender, driver, over, .. } = self;
-        poll_fn(|context| {
-            if over.is_none()
-                && let Poll::Ready(outcome) = driver.as_mut().poll(context)
-            {
-                *over = Some(outcome.map_err(|error| error.to_string()));
-            }
-            Poll::Ready(over.is_none() && sender.is_ready())
-        })
-        .await
-    }
-
-    /// Sends a request and waits for the response's head.
-    pub async fn send(&mut self, client: &Client, body: Bytes) -> Result<Head, Broken> {
-        self.stamps.expect_send();
-        let request = client.request(body);
-        let Self { sender, driver, over, .. } = self;
-        let response = drive(driver, over, sender.send_request(request)).await;
-        let (parts, body) = response.map_err(|error| Broken::by(&error))?.into_parts();
-        Ok(Head { status: parts.status, headers: parts.headers, body })
-    }
-
-    /// The next piece of the response's body; none at its end.
-    pub async fn read(&mut self, head: &mut Head) -> Option<Result<Bytes, Broken>> {
-        let Self { driver, over, .. } = self;
-        let mut body = pin!(&mut head.body);
-        let next_data = poll_fn(|context| {
-            loop {
-                match body.as_mut().poll_frame(context) {
-                    Poll::Ready(Some(Ok(frame))) => {
-                        if let Ok(data) = frame.into_data() {
-                            return Poll::Ready(Some(Ok(data)));
-                        }
-                    }
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
-                    Poll::Ready(None) => return Poll::Ready(None),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-        });
-        drive(driver, over, next_data).await.map(|piece| piece.map_err(|error| Broken::by(&error)))
-    }
-}
-
-/// Awaits `wanted` and drives the connection meanwhile.
-///
-/// What has been handed over is taken first; then the connection reads, and what it hands over is
-/// taken within the same wake-up, before a later read can put its stamp over this one's.
-async fn drive<T>(
-    driver: &mut Driver,
-    over: &mut Option<Result<(), String>>,
-    wanted: impl Future<Output = T>,
-) -> T {
-    let mut wanted = pin!(wanted);
-    poll_fn(|context| {
-        if let Poll::Ready(outcome) = wanted.as_mut().poll(context) {
-            return Poll::Ready(outcome);
-        }
-        if over.is_none()
-            && let Poll::Ready(outcome) = driver.as_mut().poll(context)
-        {
-            *over = Some(outcome.map_err(|error| error.to_string()));
-        }
-        wanted.as_mut().poll(context)
-    })
-    .await
 }

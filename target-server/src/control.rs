@@ -16,7 +16,7 @@ use reqwest::{
     header::{self, HeaderMap, HeaderValue},
 };
 use secrecy::{ExposeSecret, SecretString};
-use shared::{ExtraHeaders, TargetUrl};
+use shared::{ExtraHeaders, HttpVersion, TargetUrl};
 
 use crate::{
     Egress, USER_AGENT,
@@ -62,25 +62,8 @@ impl Control {
         url: &TargetUrl,
         key: Option<&SecretString>,
     ) -> Result<Self, TargetError> {
-        egress.check(url)?;
-        let tls = match url.base().scheme() {
-            "https" => tls::client_config().map(|config| (*config).clone()),
-            _ => tls::trusting_nobody(),
-        };
-        let tls = tls.map_err(|error| TargetError::Setup(error.to_string()))?;
-        let vetted = Vetted { egress: egress.clone(), url: url.clone() };
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .dns_resolver(Arc::new(vetted))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .http1_only()
-            .connect_timeout(CONNECT_WITHIN)
-            .user_agent(USER_AGENT)
-            .build()
-            .map_err(|error| TargetError::Setup(error.without_url().to_string()))?;
         Ok(Self {
-            http,
+            http: http(egress, url, HttpVersion::Http1)?,
             egress: egress.clone(),
             url: url.clone(),
             key: key.cloned(),
@@ -93,6 +76,11 @@ impl Control {
     #[must_use]
     pub fn answers_within(self, limit: Duration) -> Self {
         Self { answers_within: limit, ..self }
+    }
+
+    /// The same way in another version of HTTP; 2 by ALPN on https, by prior knowledge on http.
+    pub fn speaking(self, version: HttpVersion) -> Result<Self, TargetError> {
+        Ok(Self { http: http(&self.egress, &self.url, version)?, ..self })
     }
 
     /// The same way, with headers on every request.
@@ -279,6 +267,33 @@ impl Control {
     pub(crate) fn excerpt_of(&self, body: &[u8]) -> String {
         excerpt::of_body(body, true, self.key.as_ref())
     }
+}
+
+fn http(
+    egress: &Egress,
+    url: &TargetUrl,
+    version: HttpVersion,
+) -> Result<reqwest::Client, TargetError> {
+    egress.check(url)?;
+    let tls = match (url.base().scheme(), version) {
+        ("https", HttpVersion::Http1) => tls::client_config().map(|config| (*config).clone()),
+        ("https", HttpVersion::Http2) => tls::http2_client_config().map(|config| (*config).clone()),
+        _ => tls::trusting_nobody(),
+    };
+    let tls = tls.map_err(|error| TargetError::Setup(error.to_string()))?;
+    let vetted = Vetted { egress: egress.clone(), url: url.clone() };
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .dns_resolver(Arc::new(vetted))
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_WITHIN)
+        .user_agent(USER_AGENT);
+    let builder = match version {
+        HttpVersion::Http1 => builder.http1_only(),
+        HttpVersion::Http2 => builder.http2_prior_knowledge(),
+    };
+    builder.build().map_err(|error| TargetError::Setup(error.without_url().to_string()))
 }
 
 /// What a target lists, and its `Server` header.

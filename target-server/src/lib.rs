@@ -9,6 +9,8 @@ pub mod client;
 mod control;
 mod egress;
 pub mod excerpt;
+mod frames;
+mod multiplexed;
 pub mod probe;
 pub mod request;
 pub mod response;

@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Instant,
@@ -120,6 +120,10 @@ pub struct Stamps {
     sent_ns_plus_1: AtomicU64,
     /// When the last byte since then had been written, in ns + 1; 0: not yet.
     written_ns_plus_1: AtomicU64,
+    /// Whether there may be one read a turn.
+    takes_turns: AtomicBool,
+    /// Whether this turn has had its read.
+    has_read: AtomicBool,
 }
 
 const NO_STAMP: u64 = u64::MAX;
@@ -162,10 +166,26 @@ impl Stamps {
         self.written_ns_plus_1.load(Relaxed).checked_sub(1)
     }
 
+    /// A turn of whoever reads the stream begins: until the next one it gets the bytes of one read.
+    ///
+    /// Where many share a connection, its reader hands over to all of them what a read brought.
+    /// They must take it before another read puts its stamp over that one's, so it comes back for
+    /// the next read only when they have had their turn.
+    pub(crate) fn begin_turn(&self) {
+        self.takes_turns.store(true, Relaxed);
+        self.has_read.store(false, Relaxed);
+    }
+
+    /// Whether the next read must wait for the next turn.
+    fn must_wait(&self) -> bool {
+        self.takes_turns.load(Relaxed) && self.has_read.load(Relaxed)
+    }
+
     fn note_read(&self, arrived_ns: u64, waited_ns: Option<u64>) {
         self.arrived_ns.store(arrived_ns, Relaxed);
         self.waited_ns.store(waited_ns.unwrap_or(NO_STAMP), Relaxed);
         self.reads.store(self.reads.load(Relaxed) + 1, Relaxed);
+        self.has_read.store(true, Relaxed);
     }
 
     pub(crate) fn note_write(&self, now_ns: u64) {
@@ -247,6 +267,10 @@ impl AsyncRead for StampedStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let Self { socket, clock, stamps, control } = self.get_mut();
+        if stamps.must_wait() {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             ready!(socket.poll_read_ready(context))?;
             let into = buffer.initialize_unfilled();
@@ -296,5 +320,41 @@ impl AsyncWrite for StampedStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_turn_has_one_read_however_much_lies_there() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        server.write_all(b"abcdef").await.unwrap();
+        let clock = Arc::new(Clock::starting_at(Instant::now()));
+        let mut stream = StampedStream::new(socket, clock).unwrap();
+        let stamps = stream.stamps();
+        let mut two = [0; 2];
+        // Nobody has asked for turns yet.
+        for _ in 0..2 {
+            stream.read_exact(&mut two).await.unwrap();
+        }
+        for turn in 3..=4 {
+            stamps.begin_turn();
+            let mut one = [0; 1];
+            stream.read_exact(&mut one).await.unwrap();
+            assert_eq!(stamps.last_read().number, turn);
+            let mut more = std::pin::pin!(stream.read(&mut one));
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            assert!(more.as_mut().poll(&mut context).is_pending());
+            assert_eq!(stamps.last_read().number, turn);
+        }
     }
 }

@@ -23,16 +23,26 @@ impl TlsFront {
     ///
     /// If this machine gives no port.
     pub async fn before(server: SocketAddr, names: &[&str]) -> Self {
+        Self::speaking(&[], server, names).await
+    }
+
+    /// The same, which takes these protocols by ALPN and no others.
+    ///
+    /// # Panics
+    ///
+    /// If this machine gives no port.
+    pub async fn speaking(protocols: &[&str], server: SocketAddr, names: &[&str]) -> Self {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(names).expect("a certificate");
         let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("versions that ring knows")
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key.into())
             .expect("a key of its own");
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Handicap, Live,
+    Handicap, Live, SharedConnections,
     kept::Kept,
     machine,
     open_loop::OpenLoop,
@@ -132,6 +132,7 @@ impl LoadThread {
             handicap: self.handicap,
             reads: RefCell::default(),
             wakes: Wakes::default(),
+            shared: SharedConnections::to(self.run.targets.each().len(), self.run.sockets_each),
         }
     }
 

@@ -18,6 +18,7 @@ mod readiness;
 mod room;
 mod scribe;
 mod sender;
+mod shared_connections;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub use self::handicap::Handicap;
 pub(crate) use self::live::Live;
 pub use self::machine::socket_capacity;
 pub use self::prepare::{Driver, PrepareError, Prepared, Settings, prepare};
+pub(crate) use self::shared_connections::SharedConnections;
 use self::{
     analyst::Analyst,
     brake::Brake,

@@ -8,7 +8,7 @@ use std::{
 
 use secrecy::SecretString;
 use shared::{
-    BenchmarkSpec, Load, Reason, ReasonCode, TargetUrl, TracePath,
+    BenchmarkSpec, HttpVersion, Load, Reason, ReasonCode, TargetUrl, TracePath,
     report::{Environment, TargetEnvironment},
 };
 use target::{
@@ -57,6 +57,23 @@ pub enum Driver {
     Readiness,
     /// hyper over tokio: slower, and the oracle of the other.
     Hyper,
+}
+
+impl Driver {
+    /// The one that speaks this version: HTTP/2 has no readiness loop.
+    fn for_http(self, version: HttpVersion) -> Self {
+        match version {
+            HttpVersion::Http1 => self,
+            HttpVersion::Http2 => Self::Hyper,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Readiness => "readiness",
+            Self::Hyper => "hyper",
+        }
+    }
 }
 
 /// Why a run could not begin. No load was sent.
@@ -115,6 +132,9 @@ impl PrepareError {
             Self::Probe(failure) => failure.reason(),
             Self::Client(ClientError::Resolve(ResolveFailure::Blocked(_))) => {
                 Reason::new(ReasonCode::PolicyBlocked, self.to_string())
+            }
+            Self::Client(ClientError::NoHttp2(_)) => {
+                Reason::new(ReasonCode::TargetUnusable, self.to_string())
             }
             Self::Client(_) => Reason::new(ReasonCode::TargetUnreachable, self.to_string()),
             Self::Target { error, .. } => Reason::new(error.reason().code, self.to_string()),
@@ -212,7 +232,9 @@ pub async fn prepare(
         count_text: tokenizer.is_some(),
         schedule,
     };
+    let driver = settings.driver.for_http(spec.call.http_version);
     let mut environment = environment(&spec, capabilities, &settings.runner, load_threads);
+    driver.as_str().clone_into(&mut environment.driver);
     environment.target.dns_ms = dns_ms;
     Ok(Prepared {
         spec,
@@ -220,7 +242,7 @@ pub async fn prepare(
         tokenizer,
         environment,
         load_threads,
-        driver: settings.driver,
+        driver,
         handicap: Handicap::default(),
         scrape,
         records: None,
@@ -287,6 +309,8 @@ fn environment(
         cpus: machine::cores(),
         kernel,
         load_threads,
+        driver: String::new(),
+        http_version: spec.call.http_version,
         target: TargetEnvironment {
             server: capabilities.server,
             system_fingerprint: capabilities.system_fingerprint,

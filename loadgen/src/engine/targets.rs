@@ -131,11 +131,24 @@ impl Question {
     async fn ask(&self, url: &TargetUrl) -> Result<(Target, Capabilities, Control), PrepareError> {
         let Self { spec, key, egress } = self;
         let key = key.as_ref();
-        let control = Control::new(egress, url, key).map_err(ProbeFailure::from)?;
+        let control = Control::new(egress, url, key)
+            .and_then(|control| control.speaking(spec.call.http_version))
+            .map_err(ProbeFailure::from)?;
         let control = control.sending(spec.call.extra_headers.as_ref());
-        let capabilities = probe(&control, spec).await?;
         let connect_timeout = Duration::from_secs_f64(spec.timeouts.connect_s.get());
-        let client = Client::new(url, &spec.call, key, egress.clone(), connect_timeout).await?;
+        let client = if spec.call.http_version.is_1() {
+            None
+        } else {
+            // First: the probe's words would be a reader's who is spoken to in another language.
+            let client = Client::new(url, &spec.call, key, egress.clone(), connect_timeout).await?;
+            client.check_version().await?;
+            Some(client)
+        };
+        let capabilities = probe(&control, spec).await?;
+        let client = match client {
+            Some(client) => client,
+            None => Client::new(url, &spec.call, key, egress.clone(), connect_timeout).await?,
+        };
         let client = if spec.fresh_connections { client.with_fresh_connections() } else { client };
         let (url, server) = (url.clone(), capabilities.server.clone());
         Ok((Target { url, server, client: Arc::new(client) }, capabilities, control))

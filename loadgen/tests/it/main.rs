@@ -5,6 +5,7 @@ mod connections;
 mod dialogues;
 mod endpoints;
 mod ends;
+mod http2;
 mod open_loops;
 mod prompts;
 mod recorded;

@@ -1,7 +1,7 @@
 //! How the target is to be asked.
 
 use super::reader::Reader;
-use crate::{Call, Endpoint, ExtraBody, ExtraHeaders};
+use crate::{Call, Endpoint, ExtraBody, ExtraHeaders, HttpVersion};
 
 /// Fields about an answer's text; embeddings have none.
 const OF_TEXTS: &[&str] =
@@ -30,7 +30,16 @@ impl Reader<'_> {
         }
         let extra_body = self.object::<ExtraBody>("extra_body");
         let extra_headers = self.object::<ExtraHeaders>("extra_headers");
-        Call { endpoint, stream, extra_body, extra_headers }
+        let http_version = self.http_version();
+        Call { endpoint, stream, extra_body, extra_headers, http_version }
+    }
+
+    /// As text or, in JSON, as the number that it looks like.
+    fn http_version(&mut self) -> HttpVersion {
+        let Some(text) = self.text("http_version") else { return HttpVersion::default() };
+        HttpVersion::try_from(text)
+            .map_err(|refused| self.refuse("http_version", refused.to_string()))
+            .unwrap_or_default()
     }
 
     fn refuse_each(&mut self, names: &[&str], with: &str) {

@@ -133,6 +133,12 @@ pub const FIELDS: &[Field] = &[
         "Headers of every request to the target, names and texts. Shown with the benchmark: no place for secrets.",
     ),
     field(
+        "http_version",
+        Kind::Text { max_chars: 3 },
+        "1.1",
+        "The HTTP that the target is spoken to in: `1.1`, or `2` (by ALPN on https, by prior knowledge on http), where many requests share a connection.",
+    ),
+    field(
         "model",
         Kind::Text { max_chars: ModelName::MAX_CHARS },
         "LOCUST_MODEL, else the first that the target lists",

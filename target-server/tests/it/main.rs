@@ -1,6 +1,7 @@
 //! The crate from outside, against servers that do exactly what a test says.
 
 mod control;
+mod http2;
 mod probe;
 mod scrape;
 mod send;

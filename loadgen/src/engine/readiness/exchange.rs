@@ -7,7 +7,7 @@ use std::io;
 
 use mio::{Registry, Token};
 use target::{
-    client::{Client, ConnectFailure},
+    client::Client,
     excerpt,
     response::{Part, ResponseHead, ResponseReader},
     wire::{ReadBuffer, Wire},
@@ -174,7 +174,7 @@ impl Exchange {
         self.dialed_us = ex.now_us();
         self.sent_at_us = None;
         self.reader = ResponseReader::default();
-        let mut wire = self.client(ex).dial().map_err(refused)?;
+        let mut wire = self.client(ex).dial().map_err(RequestFailure::from)?;
         wire.register(registry, self.token).map_err(RequestFailure::Connect)?;
         self.wire = Some(wire);
         self.attempt.connection = None;
@@ -374,14 +374,5 @@ impl Exchange {
     fn refusal(&self, ex: &Exchanger, whole: bool) -> RequestFailure {
         let head = self.head.clone().unwrap_or_default();
         ex.refused(head.status, head.content_type.as_deref(), head.retry_after, &self.said, whole)
-    }
-}
-
-fn refused(failure: ConnectFailure) -> RequestFailure {
-    match failure {
-        ConnectFailure::Blocked(blocked) => RequestFailure::Blocked(blocked),
-        ConnectFailure::Tcp(error) => RequestFailure::Connect(error),
-        ConnectFailure::Tls(error) => RequestFailure::Tls(error),
-        ConnectFailure::Timeout(limit) => RequestFailure::TimeoutConnect(limit),
     }
 }

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    Call, Endpoint,
+    Call, Endpoint, HttpVersion,
     request::{Defaults, Fields, NewBenchmark, valid},
 };
 
@@ -54,6 +54,24 @@ fn a_spec_from_before_there_were_calls_is_a_streamed_chat_and_stays_as_it_was() 
     assert_eq!(stored.get("call"), None);
     let read: crate::BenchmarkSpec = serde_json::from_value(stored).unwrap();
     assert_eq!(read, new.spec);
+}
+
+#[test]
+fn http_is_spoken_in_the_version_that_was_asked_for() {
+    let http2 = Call { http_version: HttpVersion::Http2, ..Call::default() };
+    for given in [json!("2"), json!(2)] {
+        assert_eq!(call(json!({ "http_version": given })), Ok(http2.clone()));
+    }
+    for given in [json!("1.1"), json!(1.1)] {
+        assert_eq!(call(json!({ "http_version": given })), Ok(Call::default()));
+    }
+    assert_eq!(
+        call(json!({"http_version": "3"})),
+        Err(vec!["http_version must be 1.1 or 2, not `3`".to_owned()])
+    );
+    let json = serde_json::to_value(&http2).unwrap();
+    assert_eq!(json["http_version"], "2");
+    assert_eq!(serde_json::from_value::<Call>(json).unwrap(), http2);
 }
 
 #[test]
