@@ -152,9 +152,10 @@ async fn closing_without_a_word() -> String {
                     }
                 }
                 let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n";
-                let (kind, body) = match asked.starts_with(b"GET /v1/models") {
-                    true => ("application/json", r#"{"data":[{"id":"m"}]}"#),
-                    false => ("text/event-stream", event),
+                let (kind, body) = if asked.starts_with(b"GET /v1/models") {
+                    ("application/json", r#"{"data":[{"id":"m"}]}"#)
+                } else {
+                    ("text/event-stream", event)
                 };
                 let length = body.len();
                 let head = format!(
