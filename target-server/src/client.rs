@@ -217,10 +217,15 @@ impl Client {
         }
     }
 
-    /// Begins to connect to the next of the target's addresses, for a readiness loop.
-    pub fn dial(&self) -> Result<Wire, ConnectFailure> {
-        let nth = self.next_address.fetch_add(1, Relaxed);
-        let address = self.addresses[nth % self.addresses.len()];
+    /// Where the next request begins to try the target's addresses.
+    pub fn first_address(&self) -> usize {
+        self.next_address.fetch_add(1, Relaxed)
+    }
+
+    /// Begins to connect to one of the target's addresses, for a readiness loop: a request tries
+    /// `first_address` and those behind it, whatever others do meanwhile.
+    pub fn dial(&self, address: usize) -> Result<Wire, ConnectFailure> {
+        let address = self.addresses[address % self.addresses.len()];
         self.egress.check_address(address)?;
         Wire::dial(address, self.tls.as_ref()).map_err(ConnectFailure::Tcp)
     }
@@ -250,7 +255,7 @@ impl Client {
 
     /// A TCP connection, and how long it took.
     async fn reach(&self) -> Result<(TcpStream, Duration), ConnectFailure> {
-        let first = self.next_address.fetch_add(1, Relaxed);
+        let first = self.first_address();
         let mut failure = ConnectFailure::Tcp(io::ErrorKind::AddrNotAvailable.into());
         for nth in 0..self.addresses.len() {
             let address = self.addresses[(first + nth) % self.addresses.len()];

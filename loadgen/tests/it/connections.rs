@@ -189,3 +189,15 @@ async fn a_connection_whose_end_came_with_the_answers_end_is_not_used_again() {
         assert_eq!(report.validity.connections_opened, 60, "{driver:?}");
     }
 }
+
+#[tokio::test]
+async fn an_address_that_nobody_listens_at_costs_no_request_where_the_name_has_another() {
+    for driver in DRIVERS {
+        // `localhost` is `::1` too on most machines, and there nobody listens.
+        let server = ScriptedServer::chat(&Chat::of(&["a"]).usage(5, 1));
+        let url = server.url().replace("127.0.0.1", "localhost");
+        let load = json!({"user": 8, "max_requests": 160, "fresh_connections": true});
+        let report = drive_by(driver, short(&url, load)).await.report;
+        assert_eq!(report.requests.completed, 160, "{driver:?}: {:?}", report.failures);
+    }
+}

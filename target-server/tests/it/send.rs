@@ -64,7 +64,7 @@ async fn a_readiness_loop_tells_the_same() {
     let client = client_of(slow_to_read()).await;
     let clock = Clock::starting_at(Instant::now());
     let mut poll = Poll::new().unwrap();
-    let mut wire = client.dial().unwrap();
+    let mut wire = client.dial(0).unwrap();
     wire.register(poll.registry(), Token(0)).unwrap();
     let mut events = Events::with_capacity(8);
     let mut sent = false;

@@ -42,6 +42,8 @@ pub(super) struct Exchange {
     said: Vec<u8>,
     began_us: Micros,
     dialed_us: Micros,
+    /// Which of the target's addresses it tried first.
+    first_address: usize,
     dials: usize,
     sent_at_us: Option<Micros>,
     last_byte_us: Micros,
@@ -74,6 +76,7 @@ impl Exchange {
             said: Vec::new(),
             began_us: now_us,
             dialed_us: now_us,
+            first_address: 0,
             dials: 0,
             sent_at_us: None,
             last_byte_us: now_us,
@@ -170,11 +173,15 @@ impl Exchange {
     }
 
     fn dial(&mut self, ex: &Exchanger, registry: &Registry) -> Result<bool, RequestFailure> {
+        if self.dials == 0 {
+            self.first_address = self.client(ex).first_address();
+        }
+        let address = self.first_address + self.dials;
         self.dials += 1;
         self.dialed_us = ex.now_us();
         self.sent_at_us = None;
         self.reader = ResponseReader::default();
-        let mut wire = self.client(ex).dial().map_err(RequestFailure::from)?;
+        let mut wire = self.client(ex).dial(address).map_err(RequestFailure::from)?;
         wire.register(registry, self.token).map_err(RequestFailure::Connect)?;
         self.wire = Some(wire);
         self.attempt.connection = None;
