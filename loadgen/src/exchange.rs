@@ -4,24 +4,22 @@
 
 use std::{
     cell::{Cell, RefCell},
-    pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
-use shared::Timeouts;
 use target::{
     client::{Broken, Client, Clock, Connection, Head, LastRead},
     excerpt,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     answer::{Answer, Form},
     engine::{Handicap, Live, SharedConnections},
     failure::RequestFailure,
     metrics::Lag,
+    patience::{Limits, Patience},
     prompt::{Ask, Dialogue, Prompts},
     sample::{ConnectionUse, Micros, Outcome, Sample},
 };
@@ -29,8 +27,6 @@ use crate::{
 /// A kept connection that breaks sooner than this after a request was sent on it, and before any
 /// answer, had been closed already. One that breaks later broke under the request: a failure.
 pub(crate) const STALE_WITHIN: Duration = Duration::from_secs(1);
-/// How long a server may keep the stream open after `[DONE]`.
-pub(crate) const CLOSING_TIME: Duration = Duration::from_secs(1);
 
 /// What all exchanges of a load thread share.
 pub(crate) struct Exchanger {
@@ -116,29 +112,6 @@ impl ReadLag {
         self.lag.merge(&other.lag);
         self.reads += other.reads;
         self.unstamped += other.unstamped;
-    }
-}
-
-/// When a request is given up.
-#[derive(Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) first_token: Duration,
-    pub(crate) idle: Duration,
-    pub(crate) total: Duration,
-}
-
-impl Limits {
-    /// The limits of a request; one whose answer is not `streamed` has but the last of them.
-    pub(crate) fn of(timeouts: &Timeouts, streamed: bool) -> Self {
-        let total = Duration::from_secs_f64(timeouts.total_s.get());
-        if !streamed {
-            return Self { first_token: total, idle: total, total };
-        }
-        Self {
-            first_token: Duration::from_secs_f64(timeouts.first_token_s.get()),
-            idle: Duration::from_secs_f64(timeouts.idle_s.get()),
-            total,
-        }
     }
 }
 
@@ -480,75 +453,4 @@ fn may_be_event_stream(content_type: Option<&str>) -> bool {
     !["text/html", "application/json", "application/xml", "text/xml"]
         .iter()
         .any(|other| kind.starts_with(other))
-}
-
-/// How long a request is waited for. Its timer is set anew only when it has fired: a token costs
-/// one look at the clock.
-struct Patience {
-    limits: Limits,
-    began: Instant,
-    last_byte: Instant,
-    closing_at: Option<Instant>,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Patience {
-    fn new(limits: Limits) -> Self {
-        let now = Instant::now();
-        let timer = Box::pin(sleep_until(now + limits.first_token.min(limits.total)));
-        Self { limits, began: now, last_byte: now, closing_at: None, timer }
-    }
-
-    /// The server has said that it is done.
-    fn close_soon(&mut self) {
-        self.closing_at = Some(Instant::now() + CLOSING_TIME);
-    }
-
-    /// Waits for `wanted` while `events` token events have come.
-    async fn within<T>(
-        &mut self,
-        events: usize,
-        wanted: impl Future<Output = T>,
-    ) -> Result<T, RequestFailure> {
-        let mut wanted = pin!(wanted);
-        loop {
-            let deadline = self.deadline(events);
-            if deadline < self.timer.deadline() {
-                self.timer.as_mut().reset(deadline);
-            }
-            tokio::select! {
-                biased;
-                outcome = &mut wanted => {
-                    self.last_byte = Instant::now();
-                    return Ok(outcome);
-                }
-                () = &mut self.timer => {
-                    if Instant::now() >= deadline {
-                        return Err(self.timeout(events));
-                    }
-                    self.timer.as_mut().reset(deadline);
-                }
-            }
-        }
-    }
-
-    fn deadline(&self, events: usize) -> Instant {
-        let total = self.began + self.limits.total;
-        let stage = match events {
-            0 => self.began + self.limits.first_token,
-            _ => self.last_byte + self.limits.idle,
-        };
-        let deadline = total.min(stage);
-        self.closing_at.map_or(deadline, |closing| deadline.min(closing))
-    }
-
-    fn timeout(&self, events: usize) -> RequestFailure {
-        if self.began.elapsed() >= self.limits.total {
-            RequestFailure::TimeoutTotal(self.limits.total)
-        } else if events == 0 {
-            RequestFailure::TimeoutFirstToken(self.limits.first_token)
-        } else {
-            RequestFailure::TimeoutIdle { idle: self.limits.idle, events }
-        }
-    }
 }

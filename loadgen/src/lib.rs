@@ -10,6 +10,7 @@ mod engine;
 mod exchange;
 mod failure;
 mod metrics;
+mod patience;
 mod prompt;
 mod record;
 mod sample;

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     answer::Form,
     arrival::Schedule,
-    exchange::Limits,
+    patience::Limits,
     prompt::{Hub, PromptError, Prompts, Tokenizer, TokenizerError},
     trace::{Trace, TraceError},
 };

@@ -14,8 +14,9 @@ use target::{
 };
 
 use crate::{
-    exchange::{Attempt, CLOSING_TIME, Exchanger, STALE_WITHIN},
+    exchange::{Attempt, Exchanger, STALE_WITHIN},
     failure::RequestFailure,
+    patience::CLOSING_TIME,
     sample::{ConnectionUse, Micros},
 };
 
