@@ -87,7 +87,8 @@ fn head(facts: &mut Facts, benchmark: &Benchmark) {
     } else {
         format!("; answers of {exactly} {} tokens", spec.output.max_tokens.get())
     };
-    facts.add("Prompts", format!("{}, seed {}{answers}", spec.dataset, spec.seed.get()));
+    let turns = spec.turns.map_or(String::new(), |turns| format!(", {} turns", turns.get()));
+    facts.add("Prompts", format!("{}{turns}, seed {}{answers}", spec.dataset, spec.seed.get()));
     if !benchmark.notes.is_empty() {
         facts.add("Notes", shortened(&benchmark.notes));
     }
