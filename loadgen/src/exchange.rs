@@ -214,12 +214,18 @@ impl Attempt {
             other => other,
         };
         let asked_tokens = ask.length.max_tokens;
-        let counted = exchanger.count_text.then(|| ask.clone());
-        match (dialogue, &outcome) {
-            (Some(dialogue), Outcome::Completed) => dialogue.go_on(ask, answer.answer()),
-            (Some(dialogue), Outcome::Failed(_) | Outcome::Cancelled) => dialogue.end(),
-            (None, _) => {}
-        }
+        let ask = match dialogue {
+            Some(dialogue) if matches!(outcome, Outcome::Completed) => {
+                let counted = exchanger.count_text.then(|| ask.clone());
+                dialogue.go_on(ask, answer.answer());
+                counted
+            }
+            Some(dialogue) => {
+                dialogue.end();
+                exchanger.count_text.then_some(ask)
+            }
+            None => exchanger.count_text.then_some(ask),
+        };
         Sample {
             user,
             nth,
@@ -238,7 +244,7 @@ impl Attempt {
             bare_choices_us: answer.bare_choices_us,
             text: if exchanger.count_text { answer.text } else { String::new() },
             asked_tokens,
-            ask: counted,
+            ask,
             usage: answer.usage,
             saw_reasoning: answer.saw_reasoning,
             finish_reason: answer.finish_reason,

@@ -40,7 +40,8 @@ impl Store {
     /// Accepts a benchmark: row, sealed key, event and ticket, all of them or none.
     pub async fn create(&self, new: NewBenchmark) -> Result<Benchmark, StoreError> {
         let tx = self.inner.database.begin().await?;
-        let row = self.insert(&tx, &new).await?;
+        let now = clock::now(&tx).await?;
+        let row = self.insert(&tx, &new, now).await?;
         tx.commit().await?;
         rows::benchmark(row, None)
     }
@@ -64,7 +65,7 @@ impl Store {
             tx.commit().await?;
             return Ok((benchmark, Created::Before));
         }
-        let row = self.insert(&tx, &new).await?;
+        let row = self.insert(&tx, &new, now).await?;
         idempotency::keep(&tx, key, BenchmarkId(row.id)).await?;
         tx.commit().await?;
         Ok((rows::benchmark(row, None)?, Created::Now))
@@ -74,11 +75,11 @@ impl Store {
         &self,
         tx: &C,
         new: &NewBenchmark,
+        now: i64,
     ) -> Result<benchmark::Model, StoreError> {
         if new.api_key.is_some() && !self.keeps_keys() {
             return Err(StoreError::NoMasterKey);
         }
-        let now = clock::now(tx).await?;
         let row = insertable(new, now).insert(tx).await?;
         let id = BenchmarkId(row.id);
         // The row of the first is there already, by a trigger.

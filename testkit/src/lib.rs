@@ -7,4 +7,4 @@ mod tls;
 
 pub use database::TestDatabase;
 pub use scripted::{Chat, Received, Script, ScriptedServer, Stagecraft, Wrote};
-pub use tls::TlsFront;
+pub use tls::{TlsFront, run_again_trusting, trusted_ports};

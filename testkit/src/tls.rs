@@ -59,3 +59,39 @@ impl TlsFront {
         Self { port, certificate_pem: cert.pem() }
     }
 }
+
+/// Names the ports of the fronts that a test trusts.
+const TRUSTED_PORTS: &str = "TLS_TEST_TRUSTED_PORTS";
+
+/// The ports of the fronts whose certificates this process trusts, where it is the second run of a
+/// test by [`run_again_trusting`].
+///
+/// # Panics
+///
+/// If somebody else has set them.
+pub fn trusted_ports() -> Option<Vec<u16>> {
+    let ports = std::env::var(TRUSTED_PORTS).ok()?;
+    Some(ports.split(' ').map(|port| port.parse().expect("a port")).collect())
+}
+
+/// Has the test `name` of this program run once more, in a process that trusts the certificates of
+/// `fronts`: a trust store is read once, at the start.
+///
+/// # Panics
+///
+/// If it fails there.
+pub async fn run_again_trusting(fronts: &[TlsFront], name: &str) {
+    let store = tempfile::NamedTempFile::new().expect("a file");
+    let certificates: String = fronts.iter().map(|front| front.certificate_pem.as_str()).collect();
+    std::fs::write(store.path(), certificates).expect("a file that takes them");
+    let ports: Vec<String> = fronts.iter().map(|front| front.port.to_string()).collect();
+    let again = tokio::process::Command::new(std::env::current_exe().expect("a program"))
+        .args(["--exact", name])
+        .env("SSL_CERT_FILE", store.path())
+        .env_remove("SSL_CERT_DIR")
+        .env(TRUSTED_PORTS, ports.join(" "))
+        .output()
+        .await
+        .expect("a process");
+    assert!(again.status.success(), "{again:?}");
+}

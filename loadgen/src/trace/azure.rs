@@ -5,45 +5,16 @@
 
 use jiff::{Timestamp, civil::DateTime, tz::Offset};
 
-use super::{
-    Said, Written,
-    cells::{Cells, shortened},
-    error::LineError,
-    input, output,
+use super::{cells::shortened, columns::Layout, error::LineError};
+
+pub(super) const LAYOUT: Layout = Layout {
+    time: "TIMESTAMP",
+    input: "ContextTokens",
+    output: "GeneratedTokens",
+    at_us: |field, time| {
+        microseconds(time).ok_or_else(|| LineError::NoTime { field, value: shortened(time) })
+    },
 };
-
-const TIME: &str = "TIMESTAMP";
-const INPUT: &str = "ContextTokens";
-const OUTPUT: &str = "GeneratedTokens";
-
-/// Where its columns are.
-#[derive(Clone, Copy)]
-pub(super) struct Azure {
-    time: usize,
-    input: usize,
-    output: usize,
-}
-
-impl Azure {
-    /// None: `header` is of another format.
-    pub(super) fn with(header: &Cells) -> Option<Self> {
-        Some(Self {
-            time: header.column(TIME)?,
-            input: header.column(INPUT)?,
-            output: header.column(OUTPUT)?,
-        })
-    }
-
-    pub(super) fn row(self, cells: &Cells) -> Result<Written, LineError> {
-        let time = cells.text(self.time);
-        let at_us = microseconds(time)
-            .ok_or_else(|| LineError::NoTime { field: TIME, value: shortened(time) })?;
-        let tokens = input(INPUT, cells.number(self.input, INPUT)?)?;
-        let output_tokens = output(OUTPUT, cells.number(self.output, OUTPUT)?)?;
-        let said = Said::Tokens { tokens, blocks: Box::default() };
-        Ok(Written { at_us, output_tokens: Some(output_tokens), said })
-    }
-}
 
 /// Microseconds since 1970 of a time of the calendar, in UTC unless it says otherwise.
 fn microseconds(time: &str) -> Option<i64> {

@@ -7,6 +7,7 @@
 mod azure;
 mod burstgpt;
 mod cells;
+mod columns;
 mod error;
 mod jsonl;
 mod lines;
@@ -20,7 +21,7 @@ use std::{
 use shared::{MaxTokens, Replay, TraceFormat};
 
 pub use self::error::{LineError, TraceError};
-use self::{azure::Azure, burstgpt::BurstGpt, cells::Cells, lines::Lines};
+use self::{cells::Cells, columns::Columns, lines::Lines};
 use crate::{arrival::replayed_us, prompt::data_dir, sample::Micros};
 
 /// Most bytes of a trace's file.
@@ -148,8 +149,7 @@ struct Written {
 enum Reader {
     Mooncake,
     Jsonl,
-    Azure(Azure, Cells),
-    BurstGpt(BurstGpt, Cells),
+    Csv(Columns, Cells),
 }
 
 impl Reader {
@@ -164,11 +164,12 @@ impl Reader {
             };
         }
         let cells = Cells::of(first)?;
-        let (azure, burstgpt) = (Azure::with(&cells), BurstGpt::with(&cells));
+        let azure = Columns::of(&azure::LAYOUT, &cells);
+        let burstgpt = Columns::of(&burstgpt::LAYOUT, &cells);
         match (format, azure, burstgpt) {
-            (None | Some(TraceFormat::Azure), Some(azure), _) => Ok(Self::Azure(azure, cells)),
-            (None | Some(TraceFormat::BurstGpt), _, Some(burstgpt)) => {
-                Ok(Self::BurstGpt(burstgpt, cells))
+            (None | Some(TraceFormat::Azure), Some(columns), _)
+            | (None | Some(TraceFormat::BurstGpt), _, Some(columns)) => {
+                Ok(Self::Csv(columns, cells))
             }
             (Some(other), ..) => Err(LineError::NotOf(other)),
             (None, ..) => Err(LineError::NoFormat),
@@ -178,7 +179,7 @@ impl Reader {
     /// The row of the first line; none where that is a header.
     fn first(&mut self, line: &[u8]) -> Result<Option<Written>, LineError> {
         match self {
-            Self::Azure(..) | Self::BurstGpt(..) => Ok(None),
+            Self::Csv(..) => Ok(None),
             Self::Mooncake | Self::Jsonl => self.row(line).map(Some),
         }
     }
@@ -187,13 +188,9 @@ impl Reader {
         match self {
             Self::Mooncake => mooncake::row(line),
             Self::Jsonl => jsonl::row(line),
-            Self::Azure(azure, cells) => {
+            Self::Csv(columns, cells) => {
                 cells.read(line)?;
-                azure.row(cells)
-            }
-            Self::BurstGpt(burstgpt, cells) => {
-                cells.read(line)?;
-                burstgpt.row(cells)
+                columns.row(cells)
             }
         }
     }

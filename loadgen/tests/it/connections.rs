@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use nix::sys::socket::{MsgFlags, send};
 use serde_json::json;
 use shared::report::FailureClass;
-use testkit::{Chat, Script, ScriptedServer, TlsFront};
+use testkit::{Chat, Script, ScriptedServer, TlsFront, run_again_trusting, trusted_ports};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
@@ -100,9 +100,8 @@ async fn turning_silent(port: u16, answer: &'static [u8]) -> u16 {
 /// Runs itself once more with the certificate in the trust store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handshake_that_fails_is_tls_and_one_that_never_ends_a_connect_timeout() {
-    const PORT: &str = "TLS_TEST_PORT";
-    if let Ok(port) = std::env::var(PORT) {
-        let port = port.parse().unwrap();
+    if let Some(ports) = trusted_ports() {
+        let port = ports[0];
         let impatient = json!({"timeout_connect": 0.4, "scrape": false});
         for driver in DRIVERS {
             let silent = turning_silent(port, b"").await;
@@ -118,19 +117,9 @@ async fn a_handshake_that_fails_is_tls_and_one_that_never_ends_a_connect_timeout
     }
     let server = ScriptedServer::chat(&Chat::of(&["a", "b"]).usage(5, 2));
     let front = TlsFront::before(server.address(), &["localhost"]).await;
-    let store = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(store.path(), &front.certificate_pem).unwrap();
     let name =
         "connections::a_handshake_that_fails_is_tls_and_one_that_never_ends_a_connect_timeout";
-    let again = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name])
-        .env("SSL_CERT_FILE", store.path())
-        .env_remove("SSL_CERT_DIR")
-        .env(PORT, front.port.to_string())
-        .output()
-        .await
-        .unwrap();
-    assert!(again.status.success(), "{again:?}");
+    run_again_trusting(&[front], name).await;
 }
 
 /// `MSG_MORE` of Linux: what is sent waits for what comes next, here the end.

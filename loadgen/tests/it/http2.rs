@@ -7,7 +7,7 @@ use shared::{
     report::{Distribution, FailureClass, StampSource, Verdict},
 };
 use simulator::Settings;
-use testkit::{Chat, ScriptedServer, TlsFront};
+use testkit::{Chat, ScriptedServer, TlsFront, run_again_trusting, trusted_ports};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -233,10 +233,8 @@ async fn a_server_that_is_gone_fails_each_request_of_those_that_wait_for_it() {
 /// Runs itself once more with the certificates in the trust store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn https_speaks_http2_where_alpn_agrees_on_it_and_else_is_refused() {
-    const PORTS: &str = "TLS_TEST_PORTS";
-    if let Ok(ports) = std::env::var(PORTS) {
-        let [h2, http1, none]: [&str; 3] =
-            ports.split(' ').collect::<Vec<_>>().try_into().expect("three");
+    if let Some(ports) = trusted_ports() {
+        let [h2, http1, none]: [u16; 3] = ports.try_into().expect("three");
         let load = json!({"user": 20, "max_tokens": 16, "ignore_eos": true});
         let report = drive(http2(&format!("https://localhost:{h2}"), load)).await.report;
         assert_all_went_well(&report);
@@ -254,23 +252,10 @@ async fn https_speaks_http2_where_alpn_agrees_on_it_and_else_is_refused() {
     }
     let url = simulate(quick()).await;
     let address = url["http://".len()..].parse().unwrap();
-    let store = tempfile::NamedTempFile::new().unwrap();
-    let mut ports = Vec::new();
-    let mut certificates = String::new();
+    let mut fronts = Vec::new();
     for protocols in [&["h2", "http/1.1"][..], &["http/1.1"], &[]] {
-        let front = TlsFront::speaking(protocols, address, &["localhost"]).await;
-        certificates += &front.certificate_pem;
-        ports.push(front.port.to_string());
+        fronts.push(TlsFront::speaking(protocols, address, &["localhost"]).await);
     }
-    std::fs::write(store.path(), certificates).unwrap();
     let name = "http2::https_speaks_http2_where_alpn_agrees_on_it_and_else_is_refused";
-    let again = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name])
-        .env("SSL_CERT_FILE", store.path())
-        .env_remove("SSL_CERT_DIR")
-        .env(PORTS, ports.join(" "))
-        .output()
-        .await
-        .unwrap();
-    assert!(again.status.success(), "{again:?}");
+    run_again_trusting(&fronts, name).await;
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shared::report::{StampSource, TokenSource};
 use simulator::{Settings, Stats};
-use testkit::TlsFront;
+use testkit::{TlsFront, run_again_trusting, trusted_ports};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -180,8 +180,8 @@ async fn more_users_than_sockets_are_refused_with_the_number() {
 /// Runs itself once more with the certificate in the trust store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_changes_nothing_in_the_figures() {
-    const PORT: &str = "TLS_TEST_PORT";
-    if let Ok(port) = std::env::var(PORT) {
+    if let Some(ports) = trusted_ports() {
+        let port = ports[0];
         for driver in DRIVERS {
             let url = format!("https://localhost:{port}");
             let load = json!({"user": 4, "max_tokens": 16, "ignore_eos": true});
@@ -204,17 +204,7 @@ async fn tls_changes_nothing_in_the_figures() {
     }
     let url = simulate(quick()).await;
     let front = TlsFront::before(url["http://".len()..].parse().unwrap(), &["localhost"]).await;
-    let store = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(store.path(), &front.certificate_pem).unwrap();
-    let again = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "simulated::tls_changes_nothing_in_the_figures"])
-        .env("SSL_CERT_FILE", store.path())
-        .env_remove("SSL_CERT_DIR")
-        .env(PORT, front.port.to_string())
-        .output()
-        .await
-        .unwrap();
-    assert!(again.status.success(), "{again:?}");
+    run_again_trusting(&[front], "simulated::tls_changes_nothing_in_the_figures").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

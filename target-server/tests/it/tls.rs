@@ -1,10 +1,8 @@
 //! https targets: certificates are checked, against the platform's trust store and nothing else.
 
-use std::process::Command;
-
 use serde_json::json;
 use target::{Blocked, Control, Egress, TargetError, probe::probe};
-use testkit::{Chat, ScriptedServer, TlsFront};
+use testkit::{Chat, ScriptedServer, TlsFront, run_again_trusting, trusted_ports};
 use tokio::net::TcpListener;
 
 use crate::{control_of, spec_of};
@@ -52,8 +50,8 @@ async fn https_meets_the_same_gate() {
 /// Runs itself once more with the certificate in the trust store.
 #[tokio::test]
 async fn a_trusted_certificate_is_taken_for_its_name_alone() {
-    const PORT: &str = "TLS_TEST_PORT";
-    if let Ok(port) = std::env::var(PORT) {
+    if let Some(ports) = trusted_ports() {
+        let port = ports[0];
         let spec = spec_of(&format!("https://localhost:{port}"), &json!({}));
         probe(&control_of(&spec, None), &spec).await.unwrap();
         let other = spec_of(&format!("https://127.0.0.1:{port}"), &json!({}));
@@ -62,18 +60,6 @@ async fn a_trusted_certificate_is_taken_for_its_name_alone() {
         return;
     }
     let (server, front) = front(&["localhost"]).await;
-    let store = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(store.path(), &front.certificate_pem).unwrap();
-    let again = tokio::task::spawn_blocking(move || {
-        Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "tls::a_trusted_certificate_is_taken_for_its_name_alone"])
-            .env("SSL_CERT_FILE", store.path())
-            .env_remove("SSL_CERT_DIR")
-            .env(PORT, front.port.to_string())
-            .output()
-            .unwrap()
-    });
-    let again = again.await.unwrap();
-    assert!(again.status.success(), "{again:?}");
+    run_again_trusting(&[front], "tls::a_trusted_certificate_is_taken_for_its_name_alone").await;
     assert_eq!(server.requests().len(), 2);
 }
