@@ -115,7 +115,8 @@ impl Service {
             let shutdown = shutdown.clone();
             let data_dir = self.database.data_dir;
             async move {
-                let worked = runner::run(self.runner, store, &data_dir, shutdown.clone()).await;
+                let at_once = daemon::Shutdown::at_once(shutdown.clone());
+                let worked = runner::run(self.runner, store, &data_dir, at_once).await;
                 shutdown.cancel();
                 worked
             }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use daemon::causes;
+use daemon::{Shutdown, causes};
 use loadgen::{Control, Prepared, Snapshot};
 use shared::{BenchmarkId, Reason, ReasonCode, RunnerId, State};
 use store::{Claim, Ending, Held, Store, StoreError};
@@ -34,7 +34,7 @@ struct Inner {
     max_users: u32,
     instrument: loadgen::Settings,
     seat: Arc<Semaphore>,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
 }
 
 impl Desk {
@@ -43,7 +43,7 @@ impl Desk {
         store: Store,
         data_dir: &Path,
         registry: &Registry,
-        shutdown: CancellationToken,
+        shutdown: Shutdown,
     ) -> anyhow::Result<Self> {
         let own = store.server().into_iter().collect();
         Ok(Self(Arc::new(Inner {
@@ -62,7 +62,7 @@ impl Desk {
         let Ok(seat) = Arc::clone(&self.0.seat).acquire_owned().await else { return };
         let working = tokio::spawn(async move {
             let _seat = seat;
-            while !self.0.shutdown.is_cancelled() {
+            while !self.0.shutdown.draining().is_cancelled() {
                 match self.0.store.claim(&self.0.runner, self.0.max_users).await {
                     Ok(Some(claim)) => Box::pin(self.0.work_off(claim)).await,
                     Ok(None) => break,
@@ -94,7 +94,7 @@ impl Inner {
             self.store.clone(),
             held,
             order.clone(),
-            self.shutdown.clone(),
+            self.shutdown.now().clone(),
             over.clone(),
         ));
         tracing::info!(benchmark = %held.id, fence = held.fence, "run taken up");
@@ -106,8 +106,8 @@ impl Inner {
         let _ = keeper.await;
     }
 
-    /// Runs it; none when it is to be given back, because this runner is to stop and no load was
-    /// sent.
+    /// Runs it; none when it is to be given back, because this runner is to take up nothing more and
+    /// no load was sent.
     async fn run(&self, claim: Claim, order: &StopOrder) -> Option<Ending> {
         let Claim { held, spec, api_key, .. } = claim;
         let key = match api_key {
@@ -121,6 +121,7 @@ impl Inner {
         let prepared = tokio::select! {
             prepared = tokio::time::timeout(MOST_PREPARATION, loadgen::prepare(spec, key, &self.instrument)) => prepared,
             () = order.token().cancelled() => return stopped_before_load(order),
+            () = self.shutdown.draining().cancelled() => return stopped_before_load(order),
         };
         let prepared = match prepared {
             Ok(Ok(prepared)) => prepared,
@@ -131,6 +132,9 @@ impl Inner {
                 return Some(ending::without_load(State::TimedOut, reason));
             }
         };
+        if self.shutdown.draining().is_cancelled() {
+            return stopped_before_load(order);
+        }
         // Committed before the first request: from here on this run is never started again.
         match self.store.load_starts(&held, prepared.model()).await {
             Ok(()) => Some(self.drive(prepared, &held, order).await),
@@ -159,7 +163,7 @@ impl Inner {
         if let Err(error) = self.store.progress(held, &outcome.progress, None).await {
             tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store progress");
         }
-        let requests = spool.store(&self.store, held, &mut outcome, &self.shutdown).await;
+        let requests = spool.store(&self.store, held, &mut outcome, self.shutdown.now()).await;
         ending::of_outcome(outcome, order.cause(), requests)
     }
 
@@ -189,6 +193,10 @@ impl Inner {
     async fn give_back(&self, held: &Held) {
         match self.store.give_back(held).await {
             Ok(()) => tracing::info!(benchmark = %held.id, "run given back unstarted"),
+            Err(StoreError::CancelRequested(_)) => {
+                let (to, reason) = ending::of_stop(StopCause::Cancelled);
+                Box::pin(self.store_ending(held, ending::of_nothing(to, reason))).await;
+            }
             Err(error) => log_not_given_back(held.id, &error),
         }
     }

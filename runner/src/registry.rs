@@ -7,7 +7,7 @@ use shared::{RunnerId, RunnerState};
 use store::{Registration, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Settings, lease, pause};
+use crate::{Settings, lease};
 
 /// This start of this process, as it is registered.
 #[derive(Clone)]
@@ -37,13 +37,19 @@ impl Registry {
         &self.registration.name
     }
 
-    /// Says that this runner lives, until `shutdown`.
-    pub(crate) async fn beat_until(self, shutdown: CancellationToken) {
+    /// Says that this runner lives, and from `draining` on that it takes no work, until it is `over`.
+    pub(crate) async fn beat_until(self, over: CancellationToken, draining: CancellationToken) {
         let every = lease::renew_interval(&self.store.lease());
-        while !pause(every, &shutdown).await {
-            self.say(RunnerState::Active).await;
+        loop {
+            let takes_work = !draining.is_cancelled();
+            let state = if takes_work { RunnerState::Active } else { RunnerState::Draining };
+            self.say(state).await;
+            tokio::select! {
+                () = over.cancelled() => return,
+                () = draining.cancelled(), if takes_work => {}
+                () = tokio::time::sleep(every) => {}
+            }
         }
-        self.say(RunnerState::Draining).await;
     }
 
     /// Says goodbye.

@@ -34,7 +34,7 @@ async fn a_killed_runner_loses_its_run_but_not_its_figures() {
 async fn a_stopped_runner_stores_what_it_has_and_takes_nothing_more() {
     for yard in Yard::each().await {
         let url = simulate(quick()).await;
-        let runner = yard.runner().await;
+        let runner = yard.runner_with(&[("DRAIN_TIMEOUT_S", "0")]).await;
         let running = yard.submit(&url, json!({"duration": 300})).await;
         let waiting = yard.submit(&url, json!({})).await;
         yard.measured(running).await;
