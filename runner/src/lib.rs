@@ -26,8 +26,9 @@ const LOOK_FOR_SCHEMA_EVERY: Duration = Duration::from_millis(500);
 /// Between two tries to get the queue back.
 const RETRY_QUEUE_AFTER: Duration = Duration::from_secs(1);
 
-/// Works off benchmarks until it is to drain: then the run under way may go on until `shutdown`
-/// says now, and only when its end is stored this returns. Data sets and tokenizers lie under
+/// Works off benchmarks until it is to drain, by `shutdown` or because somebody asked over the API:
+/// then the run under way may go on until `shutdown` says now, and only when its end is stored this
+/// returns. Data sets and tokenizers lie under
 /// `data_dir`.
 ///
 /// # Errors

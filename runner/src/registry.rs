@@ -38,12 +38,16 @@ impl Registry {
     }
 
     /// Says that this runner lives, and from `draining` on that it takes no work, until it is `over`.
+    /// Begins `draining` where somebody asks for that.
     pub(crate) async fn beat_until(self, over: CancellationToken, draining: CancellationToken) {
         let every = lease::renew_interval(&self.store.lease());
         loop {
             let takes_work = !draining.is_cancelled();
             let state = if takes_work { RunnerState::Active } else { RunnerState::Draining };
-            self.say(state).await;
+            if self.say(state).await && takes_work {
+                tracing::info!("asked to drain: the run under way may end, however long it takes");
+                draining.cancel();
+            }
             tokio::select! {
                 () = over.cancelled() => return,
                 () = draining.cancelled(), if takes_work => {}
@@ -57,13 +61,17 @@ impl Registry {
         self.say(RunnerState::Gone).await;
     }
 
-    async fn say(&self, state: RunnerState) {
+    /// Whether it was asked to drain.
+    async fn say(&self, state: RunnerState) -> bool {
         let said = match self.store.beat(self.id(), state).await {
-            Err(StoreError::UnknownRunner(_)) => self.store.register(&self.registration).await,
+            Err(StoreError::UnknownRunner(_)) => {
+                self.store.register(&self.registration).await.map(|()| false)
+            }
             said => said,
         };
-        if let Err(error) = said {
+        said.unwrap_or_else(|error| {
             tracing::warn!(error = %causes(&error), "cannot tell that this runner is {state:?}");
-        }
+            false
+        })
     }
 }

@@ -53,6 +53,24 @@ async fn a_long_run_is_stopped_after_the_timeout_and_keeps_its_figures() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runner_asked_over_the_api_ends_with_its_run_however_long_that_takes() {
+    for yard in Yard::each().await {
+        let runner = yard.runner_with(&[("DRAIN_TIMEOUT_S", "0")]).await;
+        let running = yard.submit(&simulate(quick()).await, json!({"duration": 5})).await;
+        yard.measured(running).await;
+        let id = yard.until_runner(RunnerState::Active).await.id;
+        let asked = yard.store.drain(&id).await.unwrap();
+        assert_eq!((asked.state, asked.benchmark), (RunnerState::Draining, Some(running)));
+        let ended = runner.wait().await;
+        assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+        assert!(ended.stderr.contains("asked to drain"), "{}", ended.stderr);
+        let running = yard.read(running).await;
+        assert_eq!(running.status, State::Completed, "{:?}", running.reason);
+        assert_eq!(yard.until_runner(RunnerState::Gone).await.id, id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_stops_the_run_now_and_its_end_is_stored() {
     for yard in Yard::each().await {
         let runner = yard.runner_with(&[("DRAIN_TIMEOUT_S", "3600")]).await;
