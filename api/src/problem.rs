@@ -148,7 +148,9 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let said = error.to_string();
         match error {
-            StoreError::NotFound(_) | StoreError::UnknownRunner(_) => Self::told(Kind::NOT_FOUND, said),
+            StoreError::NotFound(_) | StoreError::UnknownRunner(_) => {
+                Self::told(Kind::NOT_FOUND, said)
+            }
             StoreError::RunnerGone(_) => Self::told(Kind::RUNNER_GONE, said),
             StoreError::Active { .. } => Self::told(Kind::STILL_ACTIVE, said),
             StoreError::AlreadyOver { .. } => Self::told(Kind::ALREADY_OVER, said),

@@ -1,6 +1,10 @@
 //! One benchmark, from its claim to its end.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use daemon::{Shutdown, causes};
 use loadgen::{Control, Prepared, Snapshot};
@@ -63,8 +67,9 @@ impl Desk {
         let working = tokio::spawn(async move {
             let _seat = seat;
             while !self.0.shutdown.draining().is_cancelled() {
+                let claimed_at = Instant::now();
                 match self.0.store.claim(&self.0.runner, self.0.max_users).await {
-                    Ok(Some(claim)) => Box::pin(self.0.work_off(claim)).await,
+                    Ok(Some(claim)) => Box::pin(self.0.work_off(claim, claimed_at)).await,
                     Ok(None) => break,
                     Err(error) => {
                         tracing::warn!(error = %causes(&error), "cannot look for work");
@@ -86,9 +91,9 @@ impl Desk {
 }
 
 impl Inner {
-    async fn work_off(&self, claim: Claim) {
+    async fn work_off(&self, claim: Claim, claimed_at: Instant) {
         let held = claim.held;
-        let order = StopOrder::new();
+        let order = StopOrder::none(claimed_at, &self.store.lease());
         let over = CancellationToken::new();
         let keeper = tokio::spawn(lease::keep(
             self.store.clone(),
@@ -158,7 +163,10 @@ impl Inner {
         let observer = tokio::spawn(observer::observe(self.store.clone(), *held, watched));
         let control = Control { stop: order.token().clone(), snapshots };
         let (spool, prepared) = Spool::of(prepared, &self.instrument.data_dir);
-        let mut outcome = prepared.run(control).await;
+        let mut outcome = prepared.until(order.deadline().clone()).run(control).await;
+        if order.deadline().is_missed() {
+            order.give(StopCause::LeaseLost);
+        }
         let _ = observer.await;
         if let Err(error) = self.store.progress(held, &outcome.progress, None).await {
             tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store progress");
