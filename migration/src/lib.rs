@@ -18,6 +18,7 @@ mod m20261124_000003_artifacts;
 mod m20261124_000004_idempotency;
 mod m20261124_000005_targets;
 mod m20261124_000006_drain;
+mod m20261124_000006_run_deadline;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000004_idempotency::Migration),
             Box::new(m20261124_000005_targets::Migration),
             Box::new(m20261124_000006_drain::Migration),
+            Box::new(m20261124_000006_run_deadline::Migration),
         ]
     }
 }

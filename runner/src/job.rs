@@ -2,6 +2,7 @@
 
 use std::{
     path::Path,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,6 +24,9 @@ use crate::{
 
 /// How long loading prompts and tokenizer and asking the target may take.
 const MOST_PREPARATION: Duration = Duration::from_mins(10);
+/// How long a run that was told to stop may take to do so.
+const MOST_STOPPING: Duration =
+    if cfg!(test) { Duration::from_millis(100) } else { Duration::from_mins(1) };
 /// How long a run's end is tried to be stored.
 const MOST_STORING: Duration = Duration::from_mins(2);
 /// Between two tries.
@@ -122,6 +126,7 @@ impl Inner {
                 return Some(ending::without_load(State::Failed, reason));
             }
         };
+        let most = store::longest_load(&spec);
         observer::announce(&self.store, &held).await;
         let prepared = tokio::select! {
             prepared = tokio::time::timeout(MOST_PREPARATION, loadgen::prepare(spec, key, &self.instrument)) => prepared,
@@ -142,7 +147,7 @@ impl Inner {
         }
         // Committed before the first request: from here on this run is never started again.
         match self.store.load_starts(&held, prepared.model()).await {
-            Ok(()) => Some(self.drive(prepared, &held, order).await),
+            Ok(()) => Some(self.drive(prepared, &held, most, order).await),
             Err(StoreError::Lost(_)) => {
                 order.give(StopCause::LeaseLost);
                 stopped_before_load(order)
@@ -158,12 +163,24 @@ impl Inner {
         }
     }
 
-    async fn drive(&self, prepared: Prepared, held: &Held, order: &StopOrder) -> Ending {
+    async fn drive(
+        &self,
+        prepared: Prepared,
+        held: &Held,
+        most: Duration,
+        order: &StopOrder,
+    ) -> Ending {
         let (snapshots, watched) = watch::channel(Snapshot::default());
         let observer = tokio::spawn(observer::observe(self.store.clone(), *held, watched));
         let control = Control { stop: order.token().clone(), snapshots };
         let (spool, prepared) = Spool::of(prepared, &self.instrument.data_dir);
-        let mut outcome = prepared.until(order.deadline().clone()).run(control).await;
+        let run = prepared.until(order.deadline().clone()).run(control);
+        let Some(mut outcome) = within(most, order, run).await else {
+            observer.abort();
+            tracing::error!(benchmark = %held.id, "a run does not stop");
+            let (to, reason) = ending::of_stop(order.cause().unwrap_or(StopCause::Overrun));
+            return ending::of_nothing(to, reason);
+        };
         if order.deadline().is_missed() {
             order.give(StopCause::LeaseLost);
         }
@@ -210,6 +227,16 @@ impl Inner {
     }
 }
 
+/// What comes of `run`, which is told to stop after `most`; none where it does not even then.
+async fn within<T>(most: Duration, order: &StopOrder, run: impl Future<Output = T>) -> Option<T> {
+    let mut run = pin!(run);
+    tokio::select! {
+        outcome = &mut run => return Some(outcome),
+        () = tokio::time::sleep(most) => order.give(StopCause::Overrun),
+    }
+    tokio::time::timeout(MOST_STOPPING, run).await.ok()
+}
+
 fn stopped_before_load(order: &StopOrder) -> Option<Ending> {
     match order.cause() {
         Some(StopCause::Cancelled) => {
@@ -222,4 +249,39 @@ fn stopped_before_load(order: &StopOrder) -> Option<Ending> {
 
 fn log_not_given_back(id: BenchmarkId, error: &StoreError) {
     tracing::warn!(benchmark = %id, error = %causes(error), "run could not be given back; its lease will run out");
+}
+
+#[cfg(test)]
+mod tests {
+    use store::Lease;
+
+    use super::*;
+
+    fn order() -> StopOrder {
+        StopOrder::none(Instant::now(), &Lease::default())
+    }
+
+    #[tokio::test]
+    async fn what_ends_in_time_is_left_alone() {
+        let order = order();
+        assert_eq!(within(Duration::from_mins(1), &order, async { 1 }).await, Some(1));
+        assert_eq!(order.cause(), None);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_is_told_to_stop_and_given_up_where_it_will_not() {
+        let told = order();
+        let stops = async {
+            told.token().cancelled().await;
+            2
+        };
+        assert_eq!(within(Duration::from_millis(10), &told, stops).await, Some(2));
+        assert_eq!(told.cause(), Some(StopCause::Overrun));
+        let (to, reason) = ending::of_stop(StopCause::Overrun);
+        assert_eq!((to, reason.unwrap().code), (State::TimedOut, ReasonCode::RunTimeout));
+
+        let hanging = order();
+        let hung = within(Duration::from_millis(10), &hanging, std::future::pending::<()>());
+        assert_eq!(hung.await, None);
+    }
 }

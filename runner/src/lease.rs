@@ -38,6 +38,8 @@ pub(crate) enum StopCause {
     LeaseLost,
     /// This runner is to stop.
     Shutdown,
+    /// It takes longer than any such run may.
+    Overrun,
 }
 
 /// The order to stop, given once: the first cause stays.

@@ -16,6 +16,7 @@ use shared::{
 };
 
 use crate::lease::{Held, still};
+use crate::longest::longest_run_ms;
 use crate::transition::{self, Change, Results};
 use crate::vault::Sealed;
 use crate::{SealedKeyError, Store, StoreError, StoredRequests, clock, rows};
@@ -158,8 +159,10 @@ impl Store {
         }
         // Set already: this call's own first try, whose answer was lost.
         if row.load_started_at_ms.is_none() {
+            let longest = longest_run_ms(&rows::spec(&row)?);
             let begun = benchmark::Entity::update_many()
                 .col_expr(benchmark::Column::LoadStartedAtMs, Expr::value(now))
+                .col_expr(benchmark::Column::RunDeadlineMs, Expr::value(now + longest))
                 .col_expr(benchmark::Column::Model, Expr::value(rows::storable(model)))
                 .col_expr(benchmark::Column::Version, transition::next_version())
                 .filter(still(held))

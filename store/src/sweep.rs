@@ -35,9 +35,9 @@ pub struct Swept {
     pub lost: Vec<BenchmarkId>,
     /// Their runner went silent before it sent any load.
     pub requeued: Vec<BenchmarkId>,
-    /// Their runner went silent after somebody asked to cancel.
+    /// Their runner went silent, or did not stop, after somebody asked to cancel.
     pub cancelled: Vec<BenchmarkId>,
-    /// No runner took them in time.
+    /// No runner took them in time, or their runner did not end them in time.
     pub timed_out: Vec<BenchmarkId>,
     /// Tickets issued again.
     pub tickets: u64,
@@ -78,6 +78,20 @@ impl Store {
                 Err(outage) if outage.is_outage() => return Err(outage),
                 Err(refused) => {
                     tracing::error!(benchmark = id.0, error = ?refused, "cannot time out");
+                }
+            }
+        }
+        let overrun = benchmark::Column::RunDeadlineMs.lte(now).and(
+            benchmark::Column::Status.is_in([State::Running.as_str(), State::Cancelling.as_str()]),
+        );
+        for id in found(c, overrun).await? {
+            match self.stop_overrun(id).await {
+                Ok(Some(State::TimedOut)) => swept.timed_out.push(id),
+                Ok(Some(_)) => swept.cancelled.push(id),
+                Ok(None) | Err(StoreError::Lost(_)) => {}
+                Err(outage) if outage.is_outage() => return Err(outage),
+                Err(refused) => {
+                    tracing::error!(benchmark = id.0, error = ?refused, "cannot end an overrun");
                 }
             }
         }
@@ -155,6 +169,38 @@ impl Store {
         }
         tx.commit().await?;
         tracing::warn!(benchmark = id.0, runner, to = %to, "a runner went silent");
+        Ok(Some(to))
+    }
+
+    /// Takes a run from a runner that lives and does not end it; to which state, if so.
+    async fn stop_overrun(&self, id: BenchmarkId) -> Result<Option<State>, StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let now = clock::now(&tx).await?;
+        let Some(row) = transition::locked(&tx, id).await? else { return Ok(None) };
+        if row.run_deadline_ms.is_none_or(|deadline| deadline > now) {
+            return Ok(None);
+        }
+        let from = rows::state(&row)?;
+        let runner = row.runner_id.as_deref().unwrap_or("unknown");
+        let (to, code) = match from {
+            State::Running => (State::TimedOut, ReasonCode::RunTimeout),
+            State::Cancelling => (State::Cancelled, ReasonCode::CancelledRunnerLost),
+            _ => return Ok(None),
+        };
+        let reason = Reason::new(code, format!("runner {runner} did not end it in time"));
+        let change = Change {
+            id,
+            from: Some(from),
+            to,
+            // Its runner may still believe that it holds it.
+            fence: row.fence + 1,
+            at_ms: now,
+            actor: SWEEPER,
+            reason: Some(&reason),
+        };
+        transition::end(&tx, &row, &change, Results::default()).await?;
+        tx.commit().await?;
+        tracing::warn!(benchmark = id.0, runner, to = %to, "a runner did not end its run in time");
         Ok(Some(to))
     }
 

@@ -217,6 +217,8 @@ pub(crate) async fn requeue<C: ConnectionTrait>(
         lease_until_ms: Set(None),
         queued_at_ms: Set(change.at_ms),
         started_at_ms: Set(None),
+        load_started_at_ms: Set(None),
+        run_deadline_ms: Set(None),
         progress: Set(None),
         ..Default::default()
     };

@@ -40,6 +40,40 @@ async fn a_run_whose_runner_went_silent_is_lost_with_what_it_measured() {
 }
 
 #[tokio::test]
+async fn a_run_that_its_living_runner_does_not_end_is_timed_out_with_what_it_measured() {
+    for world in worlds().await {
+        let held = world.loading().await;
+        let limit = "SELECT run_deadline_ms - load_started_at_ms FROM benchmark";
+        let limit_ms = world.count(limit).await;
+        let load_ms = 1_000 * world.count("SELECT duration_s FROM benchmark").await;
+        assert!((load_ms + 60_000..load_ms + 3_600_000).contains(&limit_ms), "{limit_ms}");
+        let measured = (&report(6), &[second(0)][..]);
+        world.store.progress(&held, &Progress::default(), Some(measured)).await.unwrap();
+        assert_eq!(world.store.renew(&held).await.unwrap(), Renewal::Held);
+        assert_eq!(world.store.sweep().await.unwrap(), Swept::default());
+
+        world.execute("UPDATE benchmark SET run_deadline_ms = 1").await.unwrap();
+        assert_eq!(world.store.sweep().await.unwrap().timed_out, [held.id]);
+        let over = world.get(held.id).await;
+        assert_eq!(over.status, State::TimedOut);
+        assert_eq!(over.reason.unwrap().code, ReasonCode::RunTimeout);
+        assert_eq!(over.report, Some(report(6)));
+        let events = world.store.events(held.id, 2).await.unwrap();
+        assert_eq!((events[0].actor.as_str(), events[0].fence), ("sweeper", held.fence + 1));
+        assert_eq!(world.store.renew(&held).await.unwrap(), Renewal::Lost);
+        let late = world.store.finish(&held, ending(State::Completed)).await;
+        assert!(matches!(late, Err(StoreError::Lost(_))), "{late:?}");
+
+        let held = world.loading().await;
+        world.store.cancel(held.id).await.unwrap();
+        let past = format!("UPDATE benchmark SET run_deadline_ms = 1 WHERE id = {}", held.id);
+        world.execute(&past).await.unwrap();
+        assert_eq!(world.store.sweep().await.unwrap().cancelled, [held.id]);
+        assert_eq!(world.get(held.id).await.status, State::Cancelled);
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_had_sent_nothing_is_tried_with_two_more_runners() {
     for world in worlds().await {
         let held = world.running().await;
