@@ -118,7 +118,7 @@ impl Inner {
     /// Runs it; none when it is to be given back, because this runner is to take up nothing more and
     /// no load was sent.
     async fn run(&self, claim: Claim, order: &StopOrder) -> Option<Ending> {
-        let Claim { held, spec, api_key, .. } = claim;
+        let Claim { held, spec, attempt, api_key } = claim;
         let key = match api_key {
             Ok(key) => key,
             Err(error) => {
@@ -134,7 +134,7 @@ impl Inner {
             () = self.shutdown.draining().cancelled() => return stopped_before_load(order),
         };
         let prepared = match prepared {
-            Ok(Ok(prepared)) => prepared,
+            Ok(Ok(prepared)) => prepared.as_attempt(attempt),
             Ok(Err(error)) => return Some(ending::without_load(State::Failed, error.reason())),
             Err(_) => {
                 let detail = format!("not prepared within {MOST_PREPARATION:?}");

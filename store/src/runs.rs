@@ -33,6 +33,8 @@ pub struct Claim {
     pub held: Held,
     /// What to do.
     pub spec: BenchmarkSpec,
+    /// Which try this is, from 1 on; one that was given back does not count.
+    pub attempt: u32,
     /// The target's key; an error where it is there and cannot be opened.
     pub api_key: Result<Option<SecretString>, SealedKeyError>,
 }
@@ -137,7 +139,8 @@ impl Store {
                 self.inner.vault.open(held.id, &Sealed { kid, nonce, text }).map(Some)
             }
         };
-        Ok(Some(Claim { held, spec, api_key }))
+        let attempt = u32::try_from(row.claims + 1).unwrap_or(1);
+        Ok(Some(Claim { held, spec, attempt, api_key }))
     }
 
     /// Notes that load begins now, against `model`: the point of no return. Only when this has

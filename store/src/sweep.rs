@@ -12,12 +12,12 @@ use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
 };
-use shared::{BenchmarkId, Reason, ReasonCode, RunnerState, State};
+use shared::{BenchmarkId, OnLost, Reason, ReasonCode, RunnerState, State};
 
 use crate::transition::{self, Change, Results};
 use crate::{Store, StoreError, clock, idempotency, queue, rows};
 
-/// How often a run that never began to send load is tried with another runner.
+/// How often a run that never began to send load, or may send it again, is tried in all.
 const MOST_CLAIMS: i32 = 3;
 /// How often old tickets and runners are looked for.
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
@@ -33,7 +33,7 @@ const SWEEPER: &str = "sweeper";
 pub struct Swept {
     /// Their runner went silent, and load may have been sent.
     pub lost: Vec<BenchmarkId>,
-    /// Their runner went silent before it sent any load.
+    /// Their runner went silent before it sent any load, or they may send it again.
     pub requeued: Vec<BenchmarkId>,
     /// Their runner went silent, or did not stop, after somebody asked to cancel.
     pub cancelled: Vec<BenchmarkId>,
@@ -127,6 +127,16 @@ impl Store {
                 Reason::new(
                     ReasonCode::CancelledRunnerLost,
                     format!("cancelled by request; runner {runner} went silent before it said so"),
+                ),
+            ),
+            State::Running if row.load_started_at_ms.is_some() && may_rerun(&row)? => (
+                State::Queued,
+                Reason::new(
+                    ReasonCode::RunnerLost,
+                    format!(
+                        "runner {runner} went silent while it was sending load; it is run again, as \
+                         on_lost=rerun asks"
+                    ),
                 ),
             ),
             State::Running if row.load_started_at_ms.is_some() => (
@@ -253,6 +263,11 @@ impl Store {
         }
         due
     }
+}
+
+/// Whether its load may be sent again.
+fn may_rerun(row: &benchmark::Model) -> Result<bool, StoreError> {
+    Ok(row.claims < MOST_CLAIMS && rows::spec(row)?.on_lost == OnLost::Rerun)
 }
 
 async fn found<C: ConnectionTrait>(c: &C, which: Expr) -> Result<Vec<BenchmarkId>, StoreError> {

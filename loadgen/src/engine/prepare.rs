@@ -291,6 +291,13 @@ impl Prepared {
         &self.environment
     }
 
+    /// The same as try number `attempt` of its benchmark, which the report tells unless it is the first.
+    #[must_use]
+    pub fn as_attempt(mut self, attempt: u32) -> Self {
+        self.environment.attempt = (attempt > 1).then_some(attempt);
+        self
+    }
+
     /// The same, with a row for each request written to `file`, as Parquet, by a thread of its own.
     #[must_use]
     pub fn recording_to(self, file: impl Write + Send + 'static) -> Self {
@@ -326,6 +333,7 @@ fn environment(
         },
         spec_hash: spec_hash(spec),
         seed: spec.seed.get(),
+        attempt: None,
     }
 }
 

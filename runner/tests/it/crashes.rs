@@ -54,6 +54,26 @@ async fn a_stopped_runner_stores_what_it_has_and_takes_nothing_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_asks_for_it_is_run_again_when_its_runner_is_killed() {
+    for yard in Yard::each().await {
+        let url = simulate(quick()).await;
+        let runner = yard.runner().await;
+        let id = yard.submit(&url, json!({"duration": 4, "on_lost": "rerun"})).await;
+        let first = yard.measured(id).await;
+        assert_eq!(first.report.unwrap().environment.attempt, None);
+        runner.kill();
+
+        let _other = yard.runner().await;
+        let again = yard.ended(id).await;
+        assert_eq!(again.status, State::Completed, "{:?}", again.reason);
+        assert_eq!(yard.claims(id).await, 2);
+        let report = again.report.unwrap();
+        assert_eq!(report.environment.attempt, Some(2));
+        assert!(report.requests.started < stats(&url).await.requests);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runner_that_was_frozen_beyond_its_lease_sends_nothing_when_it_wakes() {
     for yard in Yard::each().await {
         let url = simulate(quick()).await;

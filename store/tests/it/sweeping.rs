@@ -40,6 +40,34 @@ async fn a_run_whose_runner_went_silent_is_lost_with_what_it_measured() {
 }
 
 #[tokio::test]
+async fn a_lost_run_is_run_again_only_where_it_asks_for_that_and_thrice_at_most() {
+    for world in worlds().await {
+        let mut held = world.loading().await;
+        world.execute(&world.asking_to_rerun(held.id)).await.unwrap();
+        for attempt in 2..=3 {
+            let measured = (&report(6), &[second(0)][..]);
+            world.store.progress(&held, &Progress::default(), Some(measured)).await.unwrap();
+            world.expire(held.id).await;
+            assert_eq!(world.store.sweep().await.unwrap().requeued, [held.id]);
+            let queued = world.get(held.id).await;
+            assert_eq!((queued.status, &queued.report), (State::Queued, &None));
+            let events = world.store.events(held.id, 0).await.unwrap();
+            let back = events.last().unwrap();
+            assert_eq!((back.fence, back.to), (held.fence + 1, State::Queued));
+            assert_eq!(back.reason.as_ref().unwrap().code, ReasonCode::RunnerLost);
+            assert_eq!(world.store.renew(&held).await.unwrap(), Renewal::Lost);
+
+            let again = world.claim("runner-b").await.unwrap();
+            assert_eq!((again.held.id, again.attempt), (held.id, attempt));
+            held = again.held;
+            world.store.load_starts(&held, "m").await.unwrap();
+        }
+        world.expire(held.id).await;
+        assert_eq!(world.store.sweep().await.unwrap().lost, [held.id]);
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_its_living_runner_does_not_end_is_timed_out_with_what_it_measured() {
     for world in worlds().await {
         let held = world.loading().await;
