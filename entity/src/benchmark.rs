@@ -45,6 +45,8 @@ pub struct Model {
     pub lease_until_ms: Option<i64>,
     /// The point of no return: from here on, requests may have reached the target.
     pub load_started_at_ms: Option<i64>,
+    /// When it must be over; none before it sends load.
+    pub run_deadline_ms: Option<i64>,
     pub cancel_requested_at_ms: Option<i64>,
     pub created_at_ms: i64,
     pub queued_at_ms: i64,

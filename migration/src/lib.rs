@@ -17,6 +17,8 @@ mod m20261124_000002_triggers;
 mod m20261124_000003_artifacts;
 mod m20261124_000004_idempotency;
 mod m20261124_000005_targets;
+mod m20261124_000006_drain;
+mod m20261124_000006_run_deadline;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000003_artifacts::Migration),
             Box::new(m20261124_000004_idempotency::Migration),
             Box::new(m20261124_000005_targets::Migration),
+            Box::new(m20261124_000006_drain::Migration),
+            Box::new(m20261124_000006_run_deadline::Migration),
         ]
     }
 }

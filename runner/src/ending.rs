@@ -53,6 +53,11 @@ pub(crate) fn of_stop(cause: StopCause) -> (State, Option<Reason>) {
         StopCause::Shutdown => {
             (State::Failed, ReasonCode::RunnerShutdown, "the runner was stopped")
         }
+        StopCause::Overrun => (
+            State::TimedOut,
+            ReasonCode::RunTimeout,
+            "it was not over long after its duration and grace",
+        ),
     };
     (to, Some(Reason::new(code, detail)))
 }

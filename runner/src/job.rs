@@ -1,8 +1,13 @@
 //! One benchmark, from its claim to its end.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use daemon::causes;
+use daemon::{Shutdown, causes};
 use loadgen::{Control, Prepared, Snapshot};
 use shared::{BenchmarkId, Reason, ReasonCode, RunnerId, State};
 use store::{Claim, Ending, Held, Store, StoreError};
@@ -19,6 +24,9 @@ use crate::{
 
 /// How long loading prompts and tokenizer and asking the target may take.
 const MOST_PREPARATION: Duration = Duration::from_mins(10);
+/// How long a run that was told to stop may take to do so.
+const MOST_STOPPING: Duration =
+    if cfg!(test) { Duration::from_millis(100) } else { Duration::from_mins(1) };
 /// How long a run's end is tried to be stored.
 const MOST_STORING: Duration = Duration::from_mins(2);
 /// Between two tries.
@@ -34,7 +42,7 @@ struct Inner {
     max_users: u32,
     instrument: loadgen::Settings,
     seat: Arc<Semaphore>,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
 }
 
 impl Desk {
@@ -43,7 +51,7 @@ impl Desk {
         store: Store,
         data_dir: &Path,
         registry: &Registry,
-        shutdown: CancellationToken,
+        shutdown: Shutdown,
     ) -> anyhow::Result<Self> {
         let own = store.server().into_iter().collect();
         Ok(Self(Arc::new(Inner {
@@ -62,9 +70,10 @@ impl Desk {
         let Ok(seat) = Arc::clone(&self.0.seat).acquire_owned().await else { return };
         let working = tokio::spawn(async move {
             let _seat = seat;
-            while !self.0.shutdown.is_cancelled() {
+            while !self.0.shutdown.draining().is_cancelled() {
+                let claimed_at = Instant::now();
                 match self.0.store.claim(&self.0.runner, self.0.max_users).await {
-                    Ok(Some(claim)) => Box::pin(self.0.work_off(claim)).await,
+                    Ok(Some(claim)) => Box::pin(self.0.work_off(claim, claimed_at)).await,
                     Ok(None) => break,
                     Err(error) => {
                         tracing::warn!(error = %causes(&error), "cannot look for work");
@@ -86,15 +95,15 @@ impl Desk {
 }
 
 impl Inner {
-    async fn work_off(&self, claim: Claim) {
+    async fn work_off(&self, claim: Claim, claimed_at: Instant) {
         let held = claim.held;
-        let order = StopOrder::new();
+        let order = StopOrder::none(claimed_at, &self.store.lease());
         let over = CancellationToken::new();
         let keeper = tokio::spawn(lease::keep(
             self.store.clone(),
             held,
             order.clone(),
-            self.shutdown.clone(),
+            self.shutdown.now().clone(),
             over.clone(),
         ));
         tracing::info!(benchmark = %held.id, fence = held.fence, "run taken up");
@@ -106,10 +115,10 @@ impl Inner {
         let _ = keeper.await;
     }
 
-    /// Runs it; none when it is to be given back, because this runner is to stop and no load was
-    /// sent.
+    /// Runs it; none when it is to be given back, because this runner is to take up nothing more and
+    /// no load was sent.
     async fn run(&self, claim: Claim, order: &StopOrder) -> Option<Ending> {
-        let Claim { held, spec, api_key, .. } = claim;
+        let Claim { held, spec, attempt, api_key } = claim;
         let key = match api_key {
             Ok(key) => key,
             Err(error) => {
@@ -117,13 +126,15 @@ impl Inner {
                 return Some(ending::without_load(State::Failed, reason));
             }
         };
+        let most = store::longest_load(&spec);
         observer::announce(&self.store, &held).await;
         let prepared = tokio::select! {
             prepared = tokio::time::timeout(MOST_PREPARATION, loadgen::prepare(spec, key, &self.instrument)) => prepared,
             () = order.token().cancelled() => return stopped_before_load(order),
+            () = self.shutdown.draining().cancelled() => return stopped_before_load(order),
         };
         let prepared = match prepared {
-            Ok(Ok(prepared)) => prepared,
+            Ok(Ok(prepared)) => prepared.as_attempt(attempt),
             Ok(Err(error)) => return Some(ending::without_load(State::Failed, error.reason())),
             Err(_) => {
                 let detail = format!("not prepared within {MOST_PREPARATION:?}");
@@ -131,9 +142,12 @@ impl Inner {
                 return Some(ending::without_load(State::TimedOut, reason));
             }
         };
+        if self.shutdown.draining().is_cancelled() {
+            return stopped_before_load(order);
+        }
         // Committed before the first request: from here on this run is never started again.
         match self.store.load_starts(&held, prepared.model()).await {
-            Ok(()) => Some(self.drive(prepared, &held, order).await),
+            Ok(()) => Some(self.drive(prepared, &held, most, order).await),
             Err(StoreError::Lost(_)) => {
                 order.give(StopCause::LeaseLost);
                 stopped_before_load(order)
@@ -149,17 +163,32 @@ impl Inner {
         }
     }
 
-    async fn drive(&self, prepared: Prepared, held: &Held, order: &StopOrder) -> Ending {
+    async fn drive(
+        &self,
+        prepared: Prepared,
+        held: &Held,
+        most: Duration,
+        order: &StopOrder,
+    ) -> Ending {
         let (snapshots, watched) = watch::channel(Snapshot::default());
         let observer = tokio::spawn(observer::observe(self.store.clone(), *held, watched));
         let control = Control { stop: order.token().clone(), snapshots };
         let (spool, prepared) = Spool::of(prepared, &self.instrument.data_dir);
-        let mut outcome = prepared.run(control).await;
+        let run = prepared.until(order.deadline().clone()).run(control);
+        let Some(mut outcome) = within(most, order, run).await else {
+            observer.abort();
+            tracing::error!(benchmark = %held.id, "a run does not stop");
+            let (to, reason) = ending::of_stop(order.cause().unwrap_or(StopCause::Overrun));
+            return ending::of_nothing(to, reason);
+        };
+        if order.deadline().is_missed() {
+            order.give(StopCause::LeaseLost);
+        }
         let _ = observer.await;
         if let Err(error) = self.store.progress(held, &outcome.progress, None).await {
             tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store progress");
         }
-        let requests = spool.store(&self.store, held, &mut outcome, &self.shutdown).await;
+        let requests = spool.store(&self.store, held, &mut outcome, self.shutdown.now()).await;
         ending::of_outcome(outcome, order.cause(), requests)
     }
 
@@ -189,9 +218,23 @@ impl Inner {
     async fn give_back(&self, held: &Held) {
         match self.store.give_back(held).await {
             Ok(()) => tracing::info!(benchmark = %held.id, "run given back unstarted"),
+            Err(StoreError::CancelRequested(_)) => {
+                let (to, reason) = ending::of_stop(StopCause::Cancelled);
+                Box::pin(self.store_ending(held, ending::of_nothing(to, reason))).await;
+            }
             Err(error) => log_not_given_back(held.id, &error),
         }
     }
+}
+
+/// What comes of `run`, which is told to stop after `most`; none where it does not even then.
+async fn within<T>(most: Duration, order: &StopOrder, run: impl Future<Output = T>) -> Option<T> {
+    let mut run = pin!(run);
+    tokio::select! {
+        outcome = &mut run => return Some(outcome),
+        () = tokio::time::sleep(most) => order.give(StopCause::Overrun),
+    }
+    tokio::time::timeout(MOST_STOPPING, run).await.ok()
 }
 
 fn stopped_before_load(order: &StopOrder) -> Option<Ending> {
@@ -206,4 +249,39 @@ fn stopped_before_load(order: &StopOrder) -> Option<Ending> {
 
 fn log_not_given_back(id: BenchmarkId, error: &StoreError) {
     tracing::warn!(benchmark = %id, error = %causes(error), "run could not be given back; its lease will run out");
+}
+
+#[cfg(test)]
+mod tests {
+    use store::Lease;
+
+    use super::*;
+
+    fn order() -> StopOrder {
+        StopOrder::none(Instant::now(), &Lease::default())
+    }
+
+    #[tokio::test]
+    async fn what_ends_in_time_is_left_alone() {
+        let order = order();
+        assert_eq!(within(Duration::from_mins(1), &order, async { 1 }).await, Some(1));
+        assert_eq!(order.cause(), None);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_is_told_to_stop_and_given_up_where_it_will_not() {
+        let told = order();
+        let stops = async {
+            told.token().cancelled().await;
+            2
+        };
+        assert_eq!(within(Duration::from_millis(10), &told, stops).await, Some(2));
+        assert_eq!(told.cause(), Some(StopCause::Overrun));
+        let (to, reason) = ending::of_stop(StopCause::Overrun);
+        assert_eq!((to, reason.unwrap().code), (State::TimedOut, ReasonCode::RunTimeout));
+
+        let hanging = order();
+        let hung = within(Duration::from_millis(10), &hanging, std::future::pending::<()>());
+        assert_eq!(hung.await, None);
+    }
 }

@@ -17,6 +17,7 @@ mod id;
 mod lengths;
 mod load;
 mod margins;
+mod on_lost;
 mod problem;
 mod progress;
 mod prompts;
@@ -46,6 +47,7 @@ pub use load::{
     TracePath, TraceSpeed, UnknownTraceFormat, Users, Variation,
 };
 pub use margins::{MarginS, Margins};
+pub use on_lost::{OnLost, UnknownOnLost};
 pub use problem::{FieldError, Problem};
 pub use progress::{Phase, Progress};
 pub use prompts::{InvalidSource, PromptSource, TokenizerSource};

@@ -404,6 +404,10 @@ pub struct Environment {
     pub spec_hash: String,
     /// The seed.
     pub seed: u64,
+    /// Which try this was, of a benchmark whose earlier ones were lost; none: the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", oai(skip_serializing_if_is_none))]
+    pub attempt: Option<u32>,
 }
 
 /// The server under test, as far as it tells.

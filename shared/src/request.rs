@@ -146,6 +146,7 @@ impl NewBenchmark {
         let fresh_connections = read.flag("fresh_connections", false);
         let scrape = read.flag("scrape", true);
         let record_tokens = read.flag("record_tokens", false);
+        let on_lost = read.parsed("on_lost").unwrap_or_default();
 
         match (url, read.errors) {
             (Some(url), errors) if errors.is_empty() => Ok(Self {
@@ -169,6 +170,7 @@ impl NewBenchmark {
                     fresh_connections,
                     scrape,
                     record_tokens,
+                    on_lost,
                 },
                 notes,
                 favorite,

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Call, Load, Margins, ModelName, PromptSource, Slo, Stops, Synthetic, TargetUrl, TokenizerSource,
+    Call, Load, Margins, ModelName, OnLost, PromptSource, Slo, Stops, Synthetic, TargetUrl,
+    TokenizerSource,
 };
 
 bounded! {
@@ -97,6 +98,10 @@ pub struct BenchmarkSpec {
     #[serde(default, skip_serializing_if = "is_default")]
     #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "is_default"))]
     pub record_tokens: bool,
+    /// What becomes of it where its runner goes silent after it has begun to send load.
+    #[serde(default, skip_serializing_if = "OnLost::is_fail")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "OnLost::is_fail"))]
+    pub on_lost: OnLost,
 }
 
 impl BenchmarkSpec {

@@ -16,6 +16,7 @@ use shared::{
 };
 
 use crate::lease::{Held, still};
+use crate::longest::longest_run_ms;
 use crate::transition::{self, Change, Results};
 use crate::vault::Sealed;
 use crate::{SealedKeyError, Store, StoreError, StoredRequests, clock, rows};
@@ -32,6 +33,8 @@ pub struct Claim {
     pub held: Held,
     /// What to do.
     pub spec: BenchmarkSpec,
+    /// Which try this is, from 1 on; one that was given back does not count.
+    pub attempt: u32,
     /// The target's key; an error where it is there and cannot be opened.
     pub api_key: Result<Option<SecretString>, SealedKeyError>,
 }
@@ -136,7 +139,8 @@ impl Store {
                 self.inner.vault.open(held.id, &Sealed { kid, nonce, text }).map(Some)
             }
         };
-        Ok(Some(Claim { held, spec, api_key }))
+        let attempt = u32::try_from(row.claims + 1).unwrap_or(1);
+        Ok(Some(Claim { held, spec, attempt, api_key }))
     }
 
     /// Notes that load begins now, against `model`: the point of no return. Only when this has
@@ -158,8 +162,10 @@ impl Store {
         }
         // Set already: this call's own first try, whose answer was lost.
         if row.load_started_at_ms.is_none() {
+            let longest = longest_run_ms(&rows::spec(&row)?);
             let begun = benchmark::Entity::update_many()
                 .col_expr(benchmark::Column::LoadStartedAtMs, Expr::value(now))
+                .col_expr(benchmark::Column::RunDeadlineMs, Expr::value(now + longest))
                 .col_expr(benchmark::Column::Model, Expr::value(rows::storable(model)))
                 .col_expr(benchmark::Column::Version, transition::next_version())
                 .filter(still(held))

@@ -12,12 +12,12 @@ use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
 };
-use shared::{BenchmarkId, Reason, ReasonCode, RunnerState, State};
+use shared::{BenchmarkId, OnLost, Reason, ReasonCode, RunnerState, State};
 
 use crate::transition::{self, Change, Results};
 use crate::{Store, StoreError, clock, idempotency, queue, rows};
 
-/// How often a run that never began to send load is tried with another runner.
+/// How often a run that never began to send load, or may send it again, is tried in all.
 const MOST_CLAIMS: i32 = 3;
 /// How often old tickets and runners are looked for.
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
@@ -33,11 +33,11 @@ const SWEEPER: &str = "sweeper";
 pub struct Swept {
     /// Their runner went silent, and load may have been sent.
     pub lost: Vec<BenchmarkId>,
-    /// Their runner went silent before it sent any load.
+    /// Their runner went silent before it sent any load, or they may send it again.
     pub requeued: Vec<BenchmarkId>,
-    /// Their runner went silent after somebody asked to cancel.
+    /// Their runner went silent, or did not stop, after somebody asked to cancel.
     pub cancelled: Vec<BenchmarkId>,
-    /// No runner took them in time.
+    /// No runner took them in time, or their runner did not end them in time.
     pub timed_out: Vec<BenchmarkId>,
     /// Tickets issued again.
     pub tickets: u64,
@@ -81,6 +81,20 @@ impl Store {
                 }
             }
         }
+        let overrun = benchmark::Column::RunDeadlineMs.lte(now).and(
+            benchmark::Column::Status.is_in([State::Running.as_str(), State::Cancelling.as_str()]),
+        );
+        for id in found(c, overrun).await? {
+            match self.stop_overrun(id).await {
+                Ok(Some(State::TimedOut)) => swept.timed_out.push(id),
+                Ok(Some(_)) => swept.cancelled.push(id),
+                Ok(None) | Err(StoreError::Lost(_)) => {}
+                Err(outage) if outage.is_outage() => return Err(outage),
+                Err(refused) => {
+                    tracing::error!(benchmark = id.0, error = ?refused, "cannot end an overrun");
+                }
+            }
+        }
         swept.runners_gone = runners_gone(c, now - self.lease().ttl_ms()).await?;
         forget_expired_secrets(c, now).await?;
         swept.tickets = self.reissue_tickets().await?;
@@ -113,6 +127,16 @@ impl Store {
                 Reason::new(
                     ReasonCode::CancelledRunnerLost,
                     format!("cancelled by request; runner {runner} went silent before it said so"),
+                ),
+            ),
+            State::Running if row.load_started_at_ms.is_some() && may_rerun(&row)? => (
+                State::Queued,
+                Reason::new(
+                    ReasonCode::RunnerLost,
+                    format!(
+                        "runner {runner} went silent while it was sending load; it is run again, as \
+                         on_lost=rerun asks"
+                    ),
                 ),
             ),
             State::Running if row.load_started_at_ms.is_some() => (
@@ -155,6 +179,38 @@ impl Store {
         }
         tx.commit().await?;
         tracing::warn!(benchmark = id.0, runner, to = %to, "a runner went silent");
+        Ok(Some(to))
+    }
+
+    /// Takes a run from a runner that lives and does not end it; to which state, if so.
+    async fn stop_overrun(&self, id: BenchmarkId) -> Result<Option<State>, StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let now = clock::now(&tx).await?;
+        let Some(row) = transition::locked(&tx, id).await? else { return Ok(None) };
+        if row.run_deadline_ms.is_none_or(|deadline| deadline > now) {
+            return Ok(None);
+        }
+        let from = rows::state(&row)?;
+        let runner = row.runner_id.as_deref().unwrap_or("unknown");
+        let (to, code) = match from {
+            State::Running => (State::TimedOut, ReasonCode::RunTimeout),
+            State::Cancelling => (State::Cancelled, ReasonCode::CancelledRunnerLost),
+            _ => return Ok(None),
+        };
+        let reason = Reason::new(code, format!("runner {runner} did not end it in time"));
+        let change = Change {
+            id,
+            from: Some(from),
+            to,
+            // Its runner may still believe that it holds it.
+            fence: row.fence + 1,
+            at_ms: now,
+            actor: SWEEPER,
+            reason: Some(&reason),
+        };
+        transition::end(&tx, &row, &change, Results::default()).await?;
+        tx.commit().await?;
+        tracing::warn!(benchmark = id.0, runner, to = %to, "a runner did not end its run in time");
         Ok(Some(to))
     }
 
@@ -207,6 +263,11 @@ impl Store {
         }
         due
     }
+}
+
+/// Whether its load may be sent again.
+fn may_rerun(row: &benchmark::Model) -> Result<bool, StoreError> {
+    Ok(row.claims < MOST_CLAIMS && rows::spec(row)?.on_lost == OnLost::Rerun)
 }
 
 async fn found<C: ConnectionTrait>(c: &C, which: Expr) -> Result<Vec<BenchmarkId>, StoreError> {

@@ -204,7 +204,7 @@ async fn next_of_target<C: ConnectionTrait>(
     Ok(next.map(BenchmarkId))
 }
 
-/// Puts `row` back into the queue, with a ticket: nothing was sent to its target.
+/// Puts `row` back into the queue, with a ticket, as if nothing had been sent to its target.
 pub(crate) async fn requeue<C: ConnectionTrait>(
     c: &C,
     row: &benchmark::Model,
@@ -217,6 +217,8 @@ pub(crate) async fn requeue<C: ConnectionTrait>(
         lease_until_ms: Set(None),
         queued_at_ms: Set(change.at_ms),
         started_at_ms: Set(None),
+        load_started_at_ms: Set(None),
+        run_deadline_ms: Set(None),
         progress: Set(None),
         ..Default::default()
     };

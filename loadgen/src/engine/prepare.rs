@@ -20,6 +20,7 @@ use target::{
 };
 
 use super::{
+    deadline::Deadline,
     handicap::Handicap,
     machine,
     targets::{Found, Targets},
@@ -151,6 +152,7 @@ pub struct Prepared {
     pub(crate) load_threads: u32,
     pub(crate) driver: Driver,
     pub(crate) handicap: Handicap,
+    pub(crate) deadline: Deadline,
     /// A way to what the target says of itself; none: it says nothing, or nobody asks.
     pub(crate) scrape: Option<Scrape>,
     /// Where the requests' rows go; none: nowhere.
@@ -244,6 +246,7 @@ pub async fn prepare(
         load_threads,
         driver,
         handicap: Handicap::default(),
+        deadline: Deadline::never(),
         scrape,
         records: None,
     })
@@ -288,6 +291,13 @@ impl Prepared {
         &self.environment
     }
 
+    /// The same as try number `attempt` of its benchmark, which the report tells unless it is the first.
+    #[must_use]
+    pub fn as_attempt(mut self, attempt: u32) -> Self {
+        self.environment.attempt = (attempt > 1).then_some(attempt);
+        self
+    }
+
     /// The same, with a row for each request written to `file`, as Parquet, by a thread of its own.
     #[must_use]
     pub fn recording_to(self, file: impl Write + Send + 'static) -> Self {
@@ -323,6 +333,7 @@ fn environment(
         },
         spec_hash: spec_hash(spec),
         seed: spec.seed.get(),
+        attempt: None,
     }
 }
 

@@ -388,4 +388,10 @@ pub const FIELDS: &[Field] = &[
         "false",
         "Stop sending when the target no longer keeps up: it drops or refuses more than a tenth, its queue grows, or most answers miss the objectives. The run is `completed` and `report.stopped` says why.",
     ),
+    field(
+        "on_lost",
+        Kind::Text { max_chars: 16 },
+        "fail",
+        "What becomes of a run whose runner goes silent while it sends load: `fail`, it is `lost` and its load is never repeated, or `rerun`, it is queued again from the start, up to 3 tries in all.",
+    ),
 ];

@@ -203,6 +203,18 @@ fn a_spec_stored_before_there_were_limits_and_margins_still_reads() {
 }
 
 #[test]
+fn what_becomes_of_a_lost_run_is_in_its_spec_only_where_it_was_asked_for() {
+    let on_lost = |word: &str| json!({"url": "http://x.example", "on_lost": word});
+    for plain in [json!({"url": "http://x.example"}), on_lost("fail")] {
+        let spec = parse(plain).unwrap().spec;
+        assert!(serde_json::to_value(&spec).unwrap().get("on_lost").is_none());
+    }
+    let spec = parse(on_lost("rerun")).unwrap().spec;
+    assert_eq!(serde_json::to_value(&spec).unwrap()["on_lost"], "rerun");
+    assert_eq!(refusals(on_lost("again")), ["on_lost must be one of fail, rerun, not `again`"]);
+}
+
+#[test]
 fn what_stops_a_run_is_in_its_spec_only_where_it_was_asked_for() {
     let stops = |mut fields: Value| {
         fields["url"] = "http://x.example".into();

@@ -40,6 +40,68 @@ async fn a_run_whose_runner_went_silent_is_lost_with_what_it_measured() {
 }
 
 #[tokio::test]
+async fn a_lost_run_is_run_again_only_where_it_asks_for_that_and_thrice_at_most() {
+    for world in worlds().await {
+        let mut held = world.loading().await;
+        world.execute(&world.asking_to_rerun(held.id)).await.unwrap();
+        for attempt in 2..=3 {
+            let measured = (&report(6), &[second(0)][..]);
+            world.store.progress(&held, &Progress::default(), Some(measured)).await.unwrap();
+            world.expire(held.id).await;
+            assert_eq!(world.store.sweep().await.unwrap().requeued, [held.id]);
+            let queued = world.get(held.id).await;
+            assert_eq!((queued.status, &queued.report), (State::Queued, &None));
+            let events = world.store.events(held.id, 0).await.unwrap();
+            let back = events.last().unwrap();
+            assert_eq!((back.fence, back.to), (held.fence + 1, State::Queued));
+            assert_eq!(back.reason.as_ref().unwrap().code, ReasonCode::RunnerLost);
+            assert_eq!(world.store.renew(&held).await.unwrap(), Renewal::Lost);
+
+            let again = world.claim("runner-b").await.unwrap();
+            assert_eq!((again.held.id, again.attempt), (held.id, attempt));
+            held = again.held;
+            world.store.load_starts(&held, "m").await.unwrap();
+        }
+        world.expire(held.id).await;
+        assert_eq!(world.store.sweep().await.unwrap().lost, [held.id]);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_its_living_runner_does_not_end_is_timed_out_with_what_it_measured() {
+    for world in worlds().await {
+        let held = world.loading().await;
+        let limit = "SELECT run_deadline_ms - load_started_at_ms FROM benchmark";
+        let limit_ms = world.count(limit).await;
+        let load_ms = 1_000 * world.count("SELECT duration_s FROM benchmark").await;
+        assert!((load_ms + 60_000..load_ms + 3_600_000).contains(&limit_ms), "{limit_ms}");
+        let measured = (&report(6), &[second(0)][..]);
+        world.store.progress(&held, &Progress::default(), Some(measured)).await.unwrap();
+        assert_eq!(world.store.renew(&held).await.unwrap(), Renewal::Held);
+        assert_eq!(world.store.sweep().await.unwrap(), Swept::default());
+
+        world.execute("UPDATE benchmark SET run_deadline_ms = 1").await.unwrap();
+        assert_eq!(world.store.sweep().await.unwrap().timed_out, [held.id]);
+        let over = world.get(held.id).await;
+        assert_eq!(over.status, State::TimedOut);
+        assert_eq!(over.reason.unwrap().code, ReasonCode::RunTimeout);
+        assert_eq!(over.report, Some(report(6)));
+        let events = world.store.events(held.id, 2).await.unwrap();
+        assert_eq!((events[0].actor.as_str(), events[0].fence), ("sweeper", held.fence + 1));
+        assert_eq!(world.store.renew(&held).await.unwrap(), Renewal::Lost);
+        let late = world.store.finish(&held, ending(State::Completed)).await;
+        assert!(matches!(late, Err(StoreError::Lost(_))), "{late:?}");
+
+        let held = world.loading().await;
+        world.store.cancel(held.id).await.unwrap();
+        let past = format!("UPDATE benchmark SET run_deadline_ms = 1 WHERE id = {}", held.id);
+        world.execute(&past).await.unwrap();
+        assert_eq!(world.store.sweep().await.unwrap().cancelled, [held.id]);
+        assert_eq!(world.get(held.id).await.status, State::Cancelled);
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_had_sent_nothing_is_tried_with_two_more_runners() {
     for world in worlds().await {
         let held = world.running().await;
@@ -149,11 +211,23 @@ async fn runners_are_listed_with_what_they_run_and_go_when_silent() {
         let id = RunnerId("runner-a".into());
         store.beat(&id, RunnerState::Draining).await.unwrap();
         assert_eq!(store.runners().await.unwrap()[0].state, RunnerState::Draining);
+        assert!(!store.beat(&id, RunnerState::Active).await.unwrap());
+        for _ in 0..2 {
+            let asked = store.drain(&id).await.unwrap();
+            assert_eq!((asked.state, asked.benchmark), (RunnerState::Draining, Some(held.id)));
+        }
+        assert_eq!(store.runners().await.unwrap()[0].state, RunnerState::Draining);
+        assert!(store.beat(&id, RunnerState::Active).await.unwrap(), "it learns it with its beat");
+        let unknown = store.drain(&RunnerId("no\0body".into())).await;
+        assert!(matches!(unknown, Err(StoreError::UnknownRunner(_))), "{unknown:?}");
         let unknown = store.beat(&RunnerId("nobody".into()), RunnerState::Active).await;
         assert!(matches!(unknown, Err(StoreError::UnknownRunner(_))), "{unknown:?}");
 
         world.execute("UPDATE runner SET last_seen_ms = 1").await.unwrap();
         assert_eq!(store.runners().await.unwrap()[0].state, RunnerState::Gone);
+        let gone = store.drain(&id).await;
+        assert!(matches!(gone, Err(StoreError::RunnerGone(_))), "{gone:?}");
+        store.register(&registration("runner-a")).await.unwrap();
         store.beat(&id, RunnerState::Active).await.unwrap();
         assert_eq!(store.runners().await.unwrap()[0].state, RunnerState::Active);
 

@@ -68,6 +68,16 @@ impl World {
         row.try_get_by_index(0).or_else(|_| narrow()).unwrap()
     }
 
+    /// What has a benchmark ask for another try when it is lost.
+    pub(crate) fn asking_to_rerun(&self, id: BenchmarkId) -> String {
+        let spec = if self.database.is_postgres() {
+            "jsonb_set(spec, '{on_lost}', '\"rerun\"')"
+        } else {
+            "json_set(spec, '$.on_lost', 'rerun')"
+        };
+        format!("UPDATE benchmark SET spec = {spec} WHERE id = {id}")
+    }
+
     /// The tickets' table.
     pub(crate) fn jobs(&self) -> &'static str {
         if self.database.is_postgres() { "apalis.jobs" } else { "Jobs" }
