@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::anyhow;
 use loadgen::{Control, Prepared, Snapshot};
 use shared::{
-    Benchmark, BenchmarkId, Phase, Progress, Reason, ReasonCode, Report, Seed, State, Timestamp, Waiting,
+    Benchmark, BenchmarkId, Phase, Progress, Reason, ReasonCode, Report, Seed, State, Timestamp,
+    Waiting,
     benchmark::{Configuration, Links, Results},
     request::{Fields, NewBenchmark},
 };

@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BenchmarkId, BenchmarkSpec, Priority, Progress, Reason, Report, State, Timestamp, report::Distribution,
+    BenchmarkId, BenchmarkSpec, Priority, Progress, Reason, Report, State, Timestamp,
+    report::Distribution,
 };
 
 /// A benchmark: what was asked, where it stands, what was measured.

@@ -322,12 +322,7 @@ pub(crate) fn cancel_requested() -> Reason {
     Reason::new(ReasonCode::CancelRequested, "cancelled by request")
 }
 
-fn insertable(
-    new: &NewBenchmark,
-    owner: &str,
-    now: i64,
-    due: Timestamp,
-) -> benchmark::ActiveModel {
+fn insertable(new: &NewBenchmark, owner: &str, now: i64, due: Timestamp) -> benchmark::ActiveModel {
     let spec = &new.spec;
     let model = spec.model.as_ref().map(ToString::to_string).unwrap_or_default();
     let asked = Configuration::of(spec, &model);

@@ -1,7 +1,10 @@
 //! The queue as a whole: how it stands, and stopping it.
 
 use entity::benchmark;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    Value,
+};
 use shared::{BenchmarkId, RunnerState, State, TargetUrl};
 
 use crate::transition::{self, Change, Results};
@@ -63,7 +66,8 @@ impl Store {
         let sql = "INSERT INTO control (target_key, paused_at_ms) VALUES ($1, $2) \
                    ON CONFLICT (target_key) DO NOTHING";
         let values: [Value; 2] = [key(target).into(), now.into()];
-        c.execute_raw(Statement::from_sql_and_values(c.get_database_backend(), sql, values)).await?;
+        c.execute_raw(Statement::from_sql_and_values(c.get_database_backend(), sql, values))
+            .await?;
         Ok(())
     }
 

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use shared::benchmark::{Links, Results};
 use shared::report::Histograms;
 use shared::{
-    Benchmark, BenchmarkId, BenchmarkSpec, Phase, Priority, Progress, Reason, ReasonCode, Report, Runner,
-    RunnerId, RunnerState, SecondRow, State, TargetUrl, Timestamp,
+    Benchmark, BenchmarkId, BenchmarkSpec, Phase, Priority, Progress, Reason, ReasonCode, Report,
+    Runner, RunnerId, RunnerState, SecondRow, State, TargetUrl, Timestamp,
 };
 
 use crate::{Event, StoreError};

@@ -19,6 +19,11 @@ pub struct Rules {
 impl Default for Rules {
     /// None at all.
     fn default() -> Self {
-        Self { cooldown: Duration::ZERO, quota_queued: None, quota_runs_per_hour: None, retain: None }
+        Self {
+            cooldown: Duration::ZERO,
+            quota_queued: None,
+            quota_runs_per_hour: None,
+            retain: None,
+        }
     }
 }

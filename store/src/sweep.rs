@@ -159,8 +159,7 @@ impl Store {
         if to == State::Queued {
             transition::requeue(&tx, &row, &change, row.claims).await?;
         } else {
-            let left =
-                Results { cooldown_ms: self.cooldown_ms(), ..Results::default() };
+            let left = Results { cooldown_ms: self.cooldown_ms(), ..Results::default() };
             transition::end(&tx, &row, &change, left).await?;
         }
         tx.commit().await?;

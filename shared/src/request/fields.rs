@@ -3,9 +3,9 @@
 use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
 use crate::{
     BenchmarkSpec, DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency,
-    MaxErrorRate, MaxRequests, MaxTokens, MinTokens, ModelName, PrefixCount, PrefixTokens, Priority,
-    QueueTimeoutS, RequestRate, RequestsPerUser, Seed, SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS,
-    TimeoutS, TopP, TracePath, TraceSpeed, Turns, Users, Variation,
+    MaxErrorRate, MaxRequests, MaxTokens, MinTokens, ModelName, PrefixCount, PrefixTokens,
+    Priority, QueueTimeoutS, RequestRate, RequestsPerUser, Seed, SloMs, SpawnRate, TargetUrl,
+    Temperature, ThinkTimeS, TimeoutS, TopP, TracePath, TraceSpeed, Turns, Users, Variation,
 };
 
 /// A field of a request for a benchmark.

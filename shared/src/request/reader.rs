@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::{FIELDS, Fields, MAX_API_KEY_CHARS};
 use crate::{
     DurationS, FieldError, GraceS, MarginS, MaxConcurrency, MaxErrorRate, MaxRequests, MaxTokens,
-    MinTokens, OutOfRange, PrefixCount, PrefixTokens, Priority, QueueTimeoutS, RequestRate, RequestsPerUser, Seed, SloMs,
-    SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP, TraceSpeed, Turns, Users, Variation,
+    MinTokens, OutOfRange, PrefixCount, PrefixTokens, Priority, QueueTimeoutS, RequestRate,
+    RequestsPerUser, Seed, SloMs, SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP, TraceSpeed,
+    Turns, Users, Variation,
 };
 
 /// Reads fields one by one and collects what is wrong with them.

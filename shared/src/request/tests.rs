@@ -249,7 +249,11 @@ fn how_it_waits_stands_beside_the_spec() {
             json!("high"),
             "priority must be a whole number between -10 and 10, not `high`".to_owned(),
         ),
-        ("queue_timeout", json!(0), "queue_timeout must be between 1 and 2592000, not 0".to_owned()),
+        (
+            "queue_timeout",
+            json!(0),
+            "queue_timeout must be between 1 and 2592000, not 0".to_owned(),
+        ),
         ("run_at", json!("soon"), time("soon")),
         ("run_at", json!("2026-01-31T12:00:00"), time("2026-01-31T12:00:00")),
         ("run_at", json!(-1), time("-1")),

@@ -199,7 +199,13 @@ async fn claim_of_ten_thousand_queued_is_measured() {
         }
         took.sort();
         let at = |share: usize| took[took.len() * share / 100];
-        eprintln!("{kind}: claim p50 {:?} p95 {:?} p99 {:?}, {empty} of {} empty", at(50), at(95), at(99), took.len());
+        eprintln!(
+            "{kind}: claim p50 {:?} p95 {:?} p99 {:?}, {empty} of {} empty",
+            at(50),
+            at(95),
+            at(99),
+            took.len()
+        );
         // All targets busy: whoever looks passes over everything.
         world
             .execute("UPDATE benchmark_target SET active = TRUE WHERE benchmark_id IN (SELECT min(benchmark_id) FROM benchmark_target JOIN benchmark ON benchmark.id = benchmark_id AND status = 'queued' GROUP BY benchmark_target.target_key)")

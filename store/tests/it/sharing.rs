@@ -59,7 +59,10 @@ async fn an_hour_has_so_many_and_deleting_gives_none_back() {
         for _ in 0..2 {
             let refused = store.submit(asked(), "alice", None).await.unwrap_err();
             let StoreError::Quota(exceeded) = refused else { panic!("{refused}") };
-            assert_eq!((exceeded.name, exceeded.limit, exceeded.window_s), ("runs", 2, Some(3_600)));
+            assert_eq!(
+                (exceeded.name, exceeded.limit, exceeded.window_s),
+                ("runs", 2, Some(3_600))
+            );
             assert!((3_590..=3_600).contains(&exceeded.retry_after_s), "{exceeded:?}");
         }
         world.execute("UPDATE quota SET hour_from_ms = hour_from_ms - 3600000").await.unwrap();
@@ -188,7 +191,9 @@ async fn what_was_measured_goes_in_time_and_the_report_stays() {
             assert!(world.store.timeseries(id).await.unwrap().is_empty());
             assert_eq!(world.store.histograms(id).await.unwrap(), None);
             assert_eq!(world.store.requests(id).await.unwrap(), None);
-            assert!(!folder.path().join(format!("benchmarks/{id}/run-1/requests.parquet")).exists());
+            assert!(
+                !folder.path().join(format!("benchmarks/{id}/run-1/requests.parquet")).exists()
+            );
         }
         assert_eq!(world.get(old).await, before);
         assert!(before.report.is_some());
