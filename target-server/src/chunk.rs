@@ -138,14 +138,12 @@ pub fn read(data: &[u8]) -> Result<Message<'_>, Malformed> {
         b"" => return Ok(Message::Delta(Delta::default())),
         _ => (),
     }
-    match std::str::from_utf8(data) {
-        Ok(text) => message(parsed(text, data)?, data),
-        // With the replacements that the event-stream rules ask for.
-        Err(_) => {
-            let text = String::from_utf8_lossy(data);
-            message(parsed(&text, data)?, data).map(Message::into_owned)
-        }
+    if let Ok(text) = std::str::from_utf8(data) {
+        return message(parsed(text, data)?, data);
     }
+    // With the replacements that the event-stream rules ask for.
+    let text = String::from_utf8_lossy(data);
+    message(parsed(&text, data)?, data).map(Message::into_owned)
 }
 
 /// Reads the `data` of one event of a response's stream.

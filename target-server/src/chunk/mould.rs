@@ -78,15 +78,14 @@ impl Moulds {
         let most = self.known.len();
         let (nth, text) = (0..most)
             .map(|step| (self.last + step) % most)
-            .find_map(|nth| Some((nth, self.known[nth].text(data)?)))?;
+            .find_map(|nth| Some((nth, self.known[nth].fits(data)?)))?;
         self.last = nth;
         let mould = &self.known[nth];
-        Some(match text {
-            Some(text) => Moulded::Token(text),
-            None => Moulded::Bare {
-                choices: mould.choices,
-                finish_reason: mould.finish_reason.as_deref(),
-            },
+        Some(if text.is_empty() {
+            let finish_reason = mould.finish_reason.as_deref();
+            Moulded::Bare { choices: mould.choices, finish_reason }
+        } else {
+            Moulded::Token(text)
         })
     }
 
@@ -126,15 +125,15 @@ impl Mould {
         })
     }
 
-    /// The text of an event from this mould, where its events have one; none where it is from
+    /// The text of an event from this mould, empty where its events have none; none where it is from
     /// another.
-    fn text<'a>(&self, data: &'a [u8]) -> Option<Option<&'a str>> {
-        let (mut left, mut at, mut text) = (data, 0, None);
+    fn fits<'a>(&self, data: &'a [u8]) -> Option<&'a str> {
+        let (mut left, mut at, mut text) = (data, 0, "");
         for hole in &self.holes {
             left = left.strip_prefix(&self.whole[at..hole.from])?;
             let filling = &left[..hole.of.length(left)?];
             if hole.of == Filling::Text {
-                text = Some(std::str::from_utf8(filling).ok()?);
+                text = std::str::from_utf8(filling).ok()?;
             }
             (left, at) = (&left[filling.len()..], hole.to);
         }
