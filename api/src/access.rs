@@ -163,7 +163,7 @@ fn share_with(headers: &mut HeaderMap, origin: HeaderValue) {
         ),
         (
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            "content-disposition, idempotent-replayed, location, preference-applied, retry-after, x-request-id",
+            "content-disposition, idempotent-replayed, location, preference-applied, ratelimit, ratelimit-policy, retry-after, x-request-id",
         ),
         (header::ACCESS_CONTROL_MAX_AGE, "600"),
     ] {

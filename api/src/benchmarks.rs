@@ -207,7 +207,8 @@ impl BenchmarksApi {
 
     /// Edit a benchmark
     ///
-    /// `notes` and `favorite` change; any other field may be named as long as it is what it was.
+    /// `notes` and `favorite` change, and `priority` while it is queued; any other field may be named
+    /// as long as it is what it was.
     #[oai(path = "/benchmarks/:id", method = "put", operation_id = "put_benchmark")]
     async fn put(&self, id: Path<i64>, given: Given) -> poem::Result<Json<Benchmark>> {
         self.edit(id.0, &given).await
@@ -348,7 +349,9 @@ impl BenchmarksApi {
         prefer: Option<&str>,
     ) -> poem::Result<Submitted> {
         let key = submit::idempotency_key(&self.state, request.headers(), given)?;
-        let (benchmark, created) = Box::pin(submit::accept(&self.state, given, key)).await?;
+        let owner = self.state.gate.principal(request.headers());
+        let accepting = submit::accept(&self.state, given, &owner, key);
+        let (benchmark, created) = Box::pin(accepting).await?;
         let replayed = (created == Created::Before).then_some(true);
         let preference = Preference::read(prefer);
         let waiting = submit::wait_for(&self.state, benchmark, preference);

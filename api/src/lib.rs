@@ -15,6 +15,7 @@ mod model;
 mod openapi;
 mod problem;
 mod progress;
+mod queue;
 mod requests;
 mod runners;
 mod settings;
@@ -72,6 +73,8 @@ const MAX_TARGET_CALLS: usize = 32;
 /// /api/v1/benchmarks/{id}/events              GET               server-sent events
 /// /api/v1/generate  /api/v1/model             POST, GET         one request to a target
 /// /api/v1/runners                             GET
+/// /api/v1/queue                               GET
+/// /api/v1/queue/{pause,resume,abort}          POST
 /// ```
 pub fn app(state: Arc<AppState>) -> BoxEndpoint<'static> {
     let apis = (
@@ -80,6 +83,7 @@ pub fn app(state: Arc<AppState>) -> BoxEndpoint<'static> {
         generate::GenerateApi { state: Arc::clone(&state) },
         model::ModelApi { state: Arc::clone(&state) },
         runners::RunnersApi { state: Arc::clone(&state) },
+        queue::QueueApi { state: Arc::clone(&state) },
     );
     let service = OpenApiService::new(apis, "LLM Benchmark API", env!("CARGO_PKG_VERSION"))
         .description(
@@ -110,6 +114,8 @@ enum Tag {
     Targets,
     /// Who drives load.
     Runners,
+    /// What waits, and whether it may begin.
+    Queue,
     /// How the service itself is.
     Health,
 }

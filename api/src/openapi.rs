@@ -15,7 +15,7 @@ use shared::{
     request::{FIELDS, Field},
 };
 
-use crate::{generate, listing, model, requests, submit};
+use crate::{generate, listing, model, queue, requests, submit};
 use schema::{allow_null, edit_fields, object_of, refuse_with, schema_of, words_of};
 
 /// What [`document`] adds to an operation.
@@ -54,13 +54,13 @@ const OPERATIONS: &[Operation] = &[
         id: "run_benchmark",
         query: benchmark_fields,
         body: Body::Any(NEW),
-        refuses: &[400, 404, 408, 413, 414, 415, 422],
+        refuses: &[400, 404, 408, 413, 414, 415, 422, 429],
     },
     Operation {
         id: "create_benchmark",
         query: no_fields,
         body: Body::Json(NEW),
-        refuses: &[400, 404, 408, 413, 414, 415, 422],
+        refuses: &[400, 404, 408, 413, 414, 415, 422, 429],
     },
     Operation {
         id: "list_benchmarks",
@@ -139,6 +139,25 @@ const OPERATIONS: &[Operation] = &[
         query: || model::PARAMETERS.to_vec(),
         body: Body::None,
         refuses: &[400, 414, 422, 429, 502],
+    },
+    Operation { id: "get_queue", query: no_fields, body: Body::None, refuses: &[400, 414] },
+    Operation {
+        id: "pause_queue",
+        query: || queue::TARGET.to_vec(),
+        body: Body::None,
+        refuses: &[400, 414, 422],
+    },
+    Operation {
+        id: "resume_queue",
+        query: || queue::TARGET.to_vec(),
+        body: Body::None,
+        refuses: &[400, 414, 422],
+    },
+    Operation {
+        id: "abort_queue",
+        query: || queue::RUNNING.to_vec(),
+        body: Body::None,
+        refuses: &[400, 414, 422],
     },
     Operation { id: "list_runners", query: no_fields, body: Body::None, refuses: &[400, 414] },
 ];

@@ -10,7 +10,7 @@ use poem::{
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use shared::{FieldError, Problem};
-use store::StoreError;
+use store::{QuotaExceeded, StoreError};
 use target::TargetError;
 
 use crate::access;
@@ -48,6 +48,7 @@ kinds! {
     KEY_REUSED = 422, "idempotency-key-reused", "The idempotency key was used for something else";
     BLOCKED = 422, "target-blocked", "The target must not be reached";
     NO_MASTER_KEY = 422, "no-master-key", "No key can be kept";
+    QUOTA = 429, "quota-exceeded", "The quota is used up";
     BUSY = 429, "busy", "Too much at once";
     RUN_FAILED = 500, "run-failed", "The run did not complete";
     INTERNAL = 500, "internal", "Something went wrong here";
@@ -104,6 +105,22 @@ impl ApiError {
         Self::fields(kind, vec![FieldError::new(field, detail)])
     }
 
+    /// More than an owner may have, with the headers of draft-ietf-httpapi-ratelimit-headers.
+    fn quota(exceeded: QuotaExceeded, said: String) -> Self {
+        let QuotaExceeded { name, limit, window_s, retry_after_s } = exceeded;
+        let window = window_s.map(|seconds| format!(";w={seconds}")).unwrap_or_default();
+        let policy = format!("\"{name}\";q={limit}{window}");
+        let rest = format!("\"{name}\";r=0;t={retry_after_s}");
+        let mut refusal =
+            Self::told(Kind::QUOTA, said).with(header::RETRY_AFTER, retry_after_s.into());
+        for (header, value) in [("ratelimit-policy", policy), ("ratelimit", rest)] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                refusal = refusal.with(HeaderName::from_static(header), value);
+            }
+        }
+        refusal
+    }
+
     /// The same with a header.
     pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
@@ -155,6 +172,8 @@ impl From<StoreError> for ApiError {
             StoreError::Active { .. } => Self::told(Kind::STILL_ACTIVE, said),
             StoreError::AlreadyOver { .. } => Self::told(Kind::ALREADY_OVER, said),
             StoreError::Immutable(errors) => Self::fields(Kind::IMMUTABLE, errors),
+            StoreError::Quota(exceeded) => Self::quota(exceeded, said),
+            StoreError::Refused(errors) => Self::fields(Kind::VALIDATION, errors),
             StoreError::KeyReused(_) => Self::told(Kind::KEY_REUSED, said),
             StoreError::NoMasterKey => Self::field(Kind::NO_MASTER_KEY, "api_key", said),
             StoreError::NoArtifact { .. } => {

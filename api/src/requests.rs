@@ -164,6 +164,9 @@ pub(crate) fn why_none(benchmark: &Benchmark) -> String {
             format!("benchmark {id} is lost: its runner went before it had kept its requests")
         }
         (_, None) if report.is_none() => format!("benchmark {id} sent no requests"),
+        (_, None) if recorded.is_some() => {
+            format!("the requests of benchmark {id} were kept for their time and are gone")
+        }
         (_, None) => format!("no requests of benchmark {id} were kept"),
     }
 }

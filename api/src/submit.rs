@@ -44,10 +44,11 @@ pub(crate) fn wait_of(given: &Fields) -> Result<Duration, ApiError> {
     read.finish().map(|()| Duration::from_secs(seconds.into()))
 }
 
-/// Puts a benchmark into the queue; with a key, once.
+/// Puts a benchmark of `owner` into the queue; with a key, once.
 pub(crate) async fn accept(
     state: &AppState,
     given: &Fields,
+    owner: &str,
     key: Option<IdempotencyKey>,
 ) -> Result<(Benchmark, Created), ApiError> {
     let mut new = NewBenchmark::parse(given, &state.defaults, fresh_seed())?;
@@ -56,10 +57,7 @@ pub(crate) async fn accept(
         state.judge("urls", url)?;
     }
     new.api_key = new.api_key.or_else(|| state.default_key.clone());
-    let (benchmark, created) = match key {
-        None => (state.store.create(new).await?, Created::Now),
-        Some(key) => state.store.create_once(new, &key).await?,
-    };
+    let (benchmark, created) = state.store.submit(new, owner, key.as_ref()).await?;
     if created == Created::Now {
         state.metrics.accepted();
     }

@@ -31,9 +31,10 @@ fn option(field: &Field) -> Arg {
     let option = match field.kind {
         // `--ignore-eos` alone means true.
         Kind::Flag => option.num_args(0..=1).require_equals(true).default_missing_value("true"),
-        Kind::Integer { .. } | Kind::Number { .. } => {
+        Kind::Integer { .. } | Kind::Signed { .. } | Kind::Number { .. } => {
             option.value_name("N").allow_negative_numbers(true)
         }
+        Kind::Time => option.value_name("TIME"),
         Kind::Text { .. } => option.value_name("TEXT"),
         Kind::Texts { .. } => option.value_name("TEXT,TEXT"),
         Kind::Object { .. } => option.value_name("JSON"),

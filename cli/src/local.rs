@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use loadgen::{Control, Prepared, Snapshot};
 use shared::{
     Benchmark, BenchmarkId, Phase, Progress, Reason, ReasonCode, Report, Seed, State, Timestamp,
+    Waiting,
     benchmark::{Configuration, Links, Results},
     request::{Fields, NewBenchmark},
 };
@@ -32,6 +33,10 @@ pub(crate) async fn run(
     let seed = seed.map_err(|error| Failure::Usage(error.to_string()))?;
     let new =
         NewBenchmark::parse(asked, &service.api.defaults(), seed).map_err(Failure::Invalid)?;
+    if new.waiting != Waiting::default() {
+        let said = "priority, run_at and queue_timeout are of a server's queue: --local has none";
+        return Err(Failure::Usage(said.to_owned()));
+    }
     let data_dir = &service.database.data_dir;
     let settings = service.runner.instrument(Vec::new(), data_dir, "")?;
 
@@ -121,6 +126,9 @@ fn accepted(new: &NewBenchmark) -> Benchmark {
         reason: None,
         results: Results::of(State::Running, spec, "", None),
         progress: Progress::default(),
+        priority: new.waiting.priority,
+        run_at: None,
+        queue_deadline: None,
         created_at: now,
         queued_at: now,
         started_at: Some(now),

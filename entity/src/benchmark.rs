@@ -56,6 +56,8 @@ pub struct Model {
     pub progress: Option<Json>,
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub report: Option<Json>,
+    /// Who submitted it.
+    pub owner: String,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -19,6 +19,7 @@ mod m20261124_000004_idempotency;
 mod m20261124_000005_targets;
 mod m20261124_000006_drain;
 mod m20261124_000006_run_deadline;
+mod m20261124_000007_sharing;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000005_targets::Migration),
             Box::new(m20261124_000006_drain::Migration),
             Box::new(m20261124_000006_run_deadline::Migration),
+            Box::new(m20261124_000007_sharing::Migration),
         ]
     }
 }

@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BenchmarkId, BenchmarkSpec, Progress, Reason, Report, State, Timestamp, report::Distribution,
+    BenchmarkId, BenchmarkSpec, Priority, Progress, Reason, Report, State, Timestamp,
+    report::Distribution,
 };
 
 /// A benchmark: what was asked, where it stands, what was measured.
@@ -42,6 +43,16 @@ pub struct Benchmark {
     pub results: Results,
     /// What a run tells while it runs.
     pub progress: Progress,
+    /// Which go first: those of the highest.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", oai(default))]
+    pub priority: Priority,
+    /// When it may begin.
+    #[serde(default)]
+    pub run_at: Option<Timestamp>,
+    /// Until when it may wait for a runner; null: for ever.
+    #[serde(default)]
+    pub queue_deadline: Option<Timestamp>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When it was last put into the queue.

@@ -31,6 +31,7 @@ mod stops;
 mod synthetic;
 mod target;
 mod timestamp;
+mod waiting;
 
 pub use benchmark::Benchmark;
 pub use bounded::OutOfRange;
@@ -63,3 +64,4 @@ pub use stops::{MaxErrorRate, Stops};
 pub use synthetic::{PrefixCount, PrefixTokens, Prefixes, Synthetic};
 pub use target::{InvalidTarget, ModelName, TargetKey, TargetUrl};
 pub use timestamp::Timestamp;
+pub use waiting::{Priority, QueueTimeoutS, Waiting};

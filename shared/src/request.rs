@@ -11,6 +11,7 @@ mod load;
 mod objectives;
 mod reader;
 mod urls;
+mod waiting;
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,7 @@ pub use self::{
 };
 use crate::{
     BenchmarkSpec, DurationS, FieldError, MaxTokens, MinTokens, ModelName, OutOfRange, Output,
-    PromptSource, Sampling, Seed, SpawnRate, TargetUrl, Timeouts, TokenizerSource, Users,
+    PromptSource, Sampling, Seed, SpawnRate, TargetUrl, Timeouts, TokenizerSource, Users, Waiting,
 };
 
 /// Field names and values as they came, before anything is known of them. Values from query
@@ -85,6 +86,8 @@ pub struct NewBenchmark {
     pub notes: String,
     /// Whether the client marks it.
     pub favorite: bool,
+    /// How it waits in the queue.
+    pub waiting: Waiting,
     /// The target's key.
     pub api_key: Option<SecretString>,
 }
@@ -140,6 +143,7 @@ impl NewBenchmark {
         let notes = read.text_within("notes", MAX_NOTES_CHARS).unwrap_or_default();
         let favorite = read.flag("favorite", false);
         let api_key = read.api_key();
+        let waiting = read.waiting();
         let slo = read.slo();
         let margins = read.margins(load.duration());
         let stops = read.stops();
@@ -174,6 +178,7 @@ impl NewBenchmark {
                 },
                 notes,
                 favorite,
+                waiting,
                 api_key,
             }),
             (_, errors) => Err(errors),

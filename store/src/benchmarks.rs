@@ -6,17 +6,20 @@ use sea_orm::{
 };
 use shared::benchmark::Configuration;
 use shared::request::{Edit, NewBenchmark};
-use shared::{Benchmark, BenchmarkId, Reason, ReasonCode, SecondRow, State};
+use shared::{Benchmark, BenchmarkId, Reason, ReasonCode, SecondRow, State, Timestamp};
 
 use crate::idempotency::{self, IdempotencyKey};
 use crate::transition::{self, Change, Results};
-use crate::{Store, StoreError, clock, control, queue, rows};
+use crate::{Store, StoreError, clock, control, queue, quota, rows};
 
-/// How long a sealed key waits for a runner.
+/// How long a sealed key waits for a runner once its benchmark is due.
 const SECRET_TTL_MS: i64 = 24 * 60 * 60 * 1_000;
 
+/// Whose a benchmark is where nobody says who he is.
+const ANYONE: &str = "anyone";
+
 /// Who asks, in events.
-const API: &str = "api";
+pub(crate) const API: &str = "api";
 
 /// What a request to delete came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,36 +40,41 @@ pub enum Created {
 }
 
 impl Store {
-    /// Accepts a benchmark: row, sealed key, event and ticket, all of them or none.
+    /// Accepts a benchmark of nobody in particular.
     pub async fn create(&self, new: NewBenchmark) -> Result<Benchmark, StoreError> {
-        let tx = self.inner.database.begin().await?;
-        let now = clock::now(&tx).await?;
-        let row = self.insert(&tx, &new, now).await?;
-        tx.commit().await?;
-        rows::benchmark(row, None)
+        Ok(self.submit(new, ANYONE, None).await?.0)
     }
 
-    /// Accepts a benchmark once: where `key` has been used for the same request within a day, there
-    /// is nothing new, and it is the benchmark of then as it is now.
+    /// Accepts a benchmark of `owner`: row, sealed key, event and ticket, all of them or none.
+    ///
+    /// With a key once: where it has been used for the same request within a day, there is nothing
+    /// new, and it is the benchmark of then as it is now.
     ///
     /// # Errors
     ///
     /// [`StoreError::KeyReused`] where the key was used for another request;
     /// [`StoreError::NotFound`] where what came of it has been deleted.
-    pub async fn create_once(
+    pub async fn submit(
         &self,
         new: NewBenchmark,
-        key: &IdempotencyKey,
+        owner: &str,
+        key: Option<&IdempotencyKey>,
     ) -> Result<(Benchmark, Created), StoreError> {
         let tx = self.inner.database.begin().await?;
         let now = clock::now(&tx).await?;
-        if let Some(before) = idempotency::take(&tx, key, now).await? {
+        let before = match key {
+            Some(key) => idempotency::take(&tx, key, now).await?,
+            None => None,
+        };
+        if let Some(before) = before {
             let benchmark = self.read(&tx, before).await?;
             tx.commit().await?;
             return Ok((benchmark, Created::Before));
         }
-        let row = self.insert(&tx, &new, now).await?;
-        idempotency::keep(&tx, key, BenchmarkId(row.id)).await?;
+        let row = self.insert(&tx, &new, owner, now).await?;
+        if let Some(key) = key {
+            idempotency::keep(&tx, key, BenchmarkId(row.id)).await?;
+        }
         tx.commit().await?;
         Ok((rows::benchmark(row, None)?, Created::Now))
     }
@@ -75,12 +83,16 @@ impl Store {
         &self,
         tx: &C,
         new: &NewBenchmark,
+        owner: &str,
         now: i64,
     ) -> Result<benchmark::Model, StoreError> {
         if new.api_key.is_some() && !self.keeps_keys() {
             return Err(StoreError::NoMasterKey);
         }
-        let row = insertable(new, now).insert(tx).await?;
+        quota::charge(tx, &self.rules, owner, now).await?;
+        let due = new.waiting.due_at(Timestamp::from_unix_ms(now));
+        let due = due.map_err(|refused| StoreError::Refused(vec![refused]))?;
+        let row = insertable(new, owner, now, due).insert(tx).await?;
         let id = BenchmarkId(row.id);
         // The row of the first is there already, by a trigger.
         let further = new.spec.urls.iter().map(|url| benchmark_target::ActiveModel {
@@ -98,7 +110,7 @@ impl Store {
                 kid: Set(sealed.kid),
                 nonce: Set(sealed.nonce),
                 sealed: Set(sealed.text),
-                expires_at_ms: Set(now + SECRET_TTL_MS),
+                expires_at_ms: Set(due.unix_ms() + SECRET_TTL_MS),
             };
             secret.insert(tx).await?;
         }
@@ -112,7 +124,7 @@ impl Store {
             reason: None,
         };
         transition::record(tx, &change).await?;
-        queue::push(tx, id).await?;
+        queue::push(tx, id, Some(due.unix_ms()).filter(|due| *due > now)).await?;
         Ok(row)
     }
 
@@ -135,24 +147,31 @@ impl Store {
         rows::benchmark(row, partial.as_ref())
     }
 
-    /// Changes notes and mark.
+    /// Changes notes and mark, and the priority of one that is queued.
     ///
     /// # Errors
     ///
     /// [`StoreError::Immutable`] where the edit names another value of a field that cannot change.
     pub async fn edit(&self, id: BenchmarkId, edit: &Edit) -> Result<Benchmark, StoreError> {
         let tx = self.inner.database.begin().await?;
-        let forbidden = edit.forbidden(&self.read(&tx, id).await?);
+        // A claim that comes in between would be one of the priority that was.
+        if edit.priority.is_some() {
+            transition::locked(&tx, id).await?;
+        }
+        let before = self.read(&tx, id).await?;
+        let forbidden = edit.forbidden(&before);
+        let priority = edit.priority.filter(|priority| *priority != before.priority);
         if !forbidden.is_empty() {
             return Err(StoreError::Immutable(forbidden));
         }
-        if edit.notes.is_some() || edit.favorite.is_some() {
+        if edit.notes.is_some() || edit.favorite.is_some() || edit.priority.is_some() {
             let columns = benchmark::ActiveModel {
                 notes: edit
                     .notes
                     .as_deref()
                     .map_or(ActiveValue::NotSet, |notes| Set(rows::storable(notes))),
                 favorite: edit.favorite.map_or(ActiveValue::NotSet, Set),
+                priority: priority.map_or(ActiveValue::NotSet, |priority| Set(priority.get())),
                 ..Default::default()
             };
             let edited = benchmark::Entity::update_many()
@@ -299,20 +318,22 @@ async fn partial<C: ConnectionTrait>(
     Ok(benchmark_partial::Entity::find_by_id((id.0, 0)).one(c).await?)
 }
 
-fn cancel_requested() -> Reason {
+pub(crate) fn cancel_requested() -> Reason {
     Reason::new(ReasonCode::CancelRequested, "cancelled by request")
 }
 
-fn insertable(new: &NewBenchmark, now: i64) -> benchmark::ActiveModel {
+fn insertable(new: &NewBenchmark, owner: &str, now: i64, due: Timestamp) -> benchmark::ActiveModel {
     let spec = &new.spec;
     let model = spec.model.as_ref().map(ToString::to_string).unwrap_or_default();
     let asked = Configuration::of(spec, &model);
     let count = |number: u32| Set(i32::try_from(number).unwrap_or(i32::MAX));
     benchmark::ActiveModel {
+        owner: Set(rows::storable(owner)),
         status: Set(State::Queued.to_string()),
         version: Set(1),
-        priority: Set(0),
-        run_at_ms: Set(now),
+        priority: Set(new.waiting.priority.get()),
+        run_at_ms: Set(due.unix_ms()),
+        queued_deadline_ms: Set(new.waiting.deadline(due).map(Timestamp::unix_ms)),
         target_key: Set(rows::target_key(&spec.url)),
         exclusive: Set(true),
         url: Set(rows::storable(&asked.url)),

@@ -3,6 +3,8 @@
 use sea_orm::{DbErr, RuntimeErr};
 use shared::{BenchmarkId, FieldError, RunnerId, State};
 
+use crate::QuotaExceeded;
+
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can go wrong between us and the database, by situation.
@@ -31,6 +33,12 @@ pub enum StoreError {
     /// An edit of what cannot change.
     #[error("{}", .0.iter().map(|error| error.detail.as_str()).collect::<Vec<_>>().join("; "))]
     Immutable(Vec<FieldError>),
+    /// Fields that only the database's clock can judge.
+    #[error("{}", .0.iter().map(|error| error.detail.as_str()).collect::<Vec<_>>().join("; "))]
+    Refused(Vec<FieldError>),
+    /// An owner has as much as one may.
+    #[error("{}", quota_words(.0))]
+    Quota(QuotaExceeded),
     /// The same idempotency key for something else.
     #[error("Idempotency-Key `{0}` was used for another request; use a new key for a new request")]
     KeyReused(String),
@@ -164,6 +172,15 @@ impl From<sqlx::Error> for StoreError {
         } else {
             Self::Database(DbErr::Query(RuntimeErr::SqlxError(error.into())))
         }
+    }
+}
+
+fn quota_words(exceeded: &QuotaExceeded) -> String {
+    let QuotaExceeded { limit, window_s, retry_after_s, .. } = exceeded;
+    if window_s.is_some() {
+        format!("at most {limit} benchmarks an hour are accepted; try again in {retry_after_s} s")
+    } else {
+        format!("at most {limit} benchmarks may be queued or active; try again when one has ended")
     }
 }
 

@@ -19,8 +19,13 @@ mod lease;
 mod list;
 mod longest;
 mod measured;
+mod next;
+mod pause;
 mod queue;
+mod quota;
+mod retention;
 mod rows;
+mod rules;
 mod runners;
 mod runs;
 mod settings;
@@ -43,6 +48,9 @@ pub use lease::{Held, Renewal};
 pub use list::{Page, Sort, UnknownSort, Wanted};
 pub use longest::longest_load;
 pub use measured::StoredRequests;
+pub use pause::{Aborted, QueueState, TargetState};
+pub use quota::QuotaExceeded;
+pub use rules::Rules;
 pub use runners::Registration;
 pub use runs::{Claim, Ending};
 pub use settings::DatabaseSettings;
@@ -85,6 +93,7 @@ fn milliseconds(duration: Duration) -> i64 {
 pub struct Store {
     inner: Arc<Inner>,
     artifacts: Option<Artifacts>,
+    rules: Rules,
 }
 
 #[derive(Debug)]
@@ -111,13 +120,24 @@ impl Store {
             migrated: AtomicBool::new(false),
             pruned: Mutex::new(None),
         };
-        Ok(Self { inner: Arc::new(inner), artifacts: None })
+        Ok(Self { inner: Arc::new(inner), artifacts: None, rules: Rules::default() })
     }
 
     /// The same with files of benchmarks in `artifacts`; without, there are none.
     #[must_use]
     pub fn with_artifacts(self, artifacts: Artifacts) -> Self {
         Self { artifacts: Some(artifacts), ..self }
+    }
+
+    /// The same under `rules`; without, there are none.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// How long targets are left alone after a run.
+    pub(crate) fn cooldown_ms(&self) -> i64 {
+        milliseconds(self.rules.cooldown)
     }
 
     /// Where files of benchmarks are.

@@ -26,6 +26,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use crate::next::{closed, may_begin};
 use crate::{Store, StoreError};
 
 /// The queue's stored name.
@@ -63,33 +64,37 @@ struct Sql {
     prune: [&'static str; 2],
 }
 
-/// Due benchmarks whose targets are all free, the next of each first target, that no live ticket
-/// names. A ticket that a worker
-/// has taken and not begun for 10 s is taken for lost.
+/// Of each first target the next benchmark that may begin, where no live ticket names it. A ticket
+/// that a worker has taken and not begun for 10 s is taken for lost.
 macro_rules! due_without_ticket {
-    ($ticket:literal) => {
+    ($tickets:literal) => {
         concat!(
-            "SELECT head.id FROM (SELECT id, row_number() OVER ",
-            "(PARTITION BY target_key ORDER BY priority DESC, id) AS place FROM benchmark ",
-            "WHERE status = 'queued' AND run_at_ms <= $1 AND NOT EXISTS (",
-            "SELECT 1 FROM benchmark_target mine JOIN benchmark_target other ",
-            "ON other.target_key = mine.target_key AND other.active ",
-            "WHERE mine.benchmark_id = benchmark.id ",
-            "AND (other.\"exclusive\" OR benchmark.\"exclusive\"))) AS head ",
-            "WHERE head.place = 1 AND NOT EXISTS (SELECT 1 FROM ",
-            $ticket,
-            ") ORDER BY head.id LIMIT 1000"
+            "WITH RECURSIVE ",
+            closed!(),
+            ", targets(target_key) AS (\
+             SELECT (SELECT q.target_key FROM benchmark q WHERE q.status = 'queued' \
+             ORDER BY q.target_key LIMIT 1) \
+             UNION ALL SELECT (SELECT q.target_key FROM benchmark q WHERE q.status = 'queued' \
+             AND q.target_key > targets.target_key ORDER BY q.target_key LIMIT 1) \
+             FROM targets WHERE targets.target_key IS NOT NULL), \
+             head AS (SELECT (SELECT b.id FROM benchmark b \
+             WHERE b.target_key = targets.target_key AND ",
+            may_begin!(),
+            " ORDER BY b.priority DESC, b.id LIMIT 1) AS id \
+             FROM targets WHERE target_key IS NOT NULL) \
+             SELECT id FROM head WHERE id IS NOT NULL AND '{\"benchmark\":' || id || '}' NOT IN (",
+            $tickets,
+            ") ORDER BY id LIMIT 1000"
         )
     };
 }
 
 const SQLITE: Sql = Sql {
     push: "INSERT INTO Jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority, \
-           metadata) VALUES ($1, $2, $3, 'Pending', 0, 1, unixepoch(), 0, '{}')",
+           metadata) VALUES ($1, $2, $3, 'Pending', 0, 1, \
+           coalesce(($4 + 999) / 1000, unixepoch()), 0, '{}')",
     due_without_ticket: due_without_ticket!(
-        "Jobs ticket WHERE ticket.job_type = $2 \
-         AND CAST(ticket.job AS TEXT) = '{\"benchmark\":' || head.id || '}' \
-         AND (ticket.status = 'Pending' \
+        "SELECT CAST(ticket.job AS TEXT) FROM Jobs ticket WHERE ticket.job_type = $3 AND (ticket.status = 'Pending' \
               OR (ticket.status = 'Queued' AND ticket.lock_at > unixepoch() - 10))"
     ),
     prune: [
@@ -102,11 +107,11 @@ const SQLITE: Sql = Sql {
 
 const POSTGRES: Sql = Sql {
     push: "INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, \
-           priority) VALUES ($1, $2, $3, 'Pending', 0, 1, now(), 0)",
+           priority) VALUES ($1, $2, $3, 'Pending', 0, 1, \
+           coalesce(to_timestamp($4::bigint / 1000.0), now()), 0)",
     due_without_ticket: due_without_ticket!(
-        "apalis.jobs ticket WHERE ticket.job_type = $2 \
-         AND ticket.job = convert_to('{\"benchmark\":' || head.id || '}', 'UTF8') \
-         AND (ticket.status = 'Pending' \
+        "SELECT convert_from(ticket.job, 'UTF8') FROM apalis.jobs ticket \
+         WHERE ticket.job_type = $3 AND (ticket.status = 'Pending' \
               OR (ticket.status = 'Queued' AND ticket.lock_at > now() - interval '10 seconds'))"
     ),
     prune: [
@@ -134,25 +139,34 @@ where
     Ok(c.execute_raw(statement).await?.rows_affected())
 }
 
-/// Pushes a ticket; part of the transaction `c`, so it is there exactly if the transaction is.
-pub(crate) async fn push<C: ConnectionTrait>(c: &C, id: BenchmarkId) -> Result<(), StoreError> {
+/// Pushes a ticket that wakes a worker `at_ms`, or at once; part of the transaction `c`, so it is
+/// there exactly if the transaction is.
+pub(crate) async fn push<C: ConnectionTrait>(
+    c: &C,
+    id: BenchmarkId,
+    at_ms: Option<i64>,
+) -> Result<(), StoreError> {
     let ticket = serde_json::to_vec(&Ticket { benchmark: id }).map_err(StoreError::queue)?;
-    let values = [Ulid::generate().to_string().into(), QUEUE.into(), ticket.into()];
+    let values = [Ulid::generate().to_string().into(), QUEUE.into(), ticket.into(), at_ms.into()];
     execute(c, sql(c.get_database_backend()).push, values).await?;
     Ok(())
 }
 
 /// Pushes a ticket for every target that is free and has a due benchmark no ticket names; how many.
-pub(crate) async fn reissue<C: ConnectionTrait>(c: &C, now_ms: i64) -> Result<u64, StoreError> {
+pub(crate) async fn reissue<C: ConnectionTrait>(
+    c: &C,
+    now_ms: i64,
+    cooldown_ms: i64,
+) -> Result<u64, StoreError> {
     let backend = c.get_database_backend();
     let statement = Statement::from_sql_and_values(
         backend,
         sql(backend).due_without_ticket,
-        [now_ms.into(), QUEUE.into()],
+        [now_ms.into(), (now_ms - cooldown_ms).into(), QUEUE.into()],
     );
     let mut pushed = 0;
     for row in c.query_all_raw(statement).await? {
-        push(c, BenchmarkId(row.try_get("", "id")?)).await?;
+        push(c, BenchmarkId(row.try_get("", "id")?), None).await?;
         pushed += 1;
     }
     Ok(pushed)

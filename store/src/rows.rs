@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use shared::benchmark::{Links, Results};
 use shared::report::Histograms;
 use shared::{
-    Benchmark, BenchmarkId, BenchmarkSpec, Phase, Progress, Reason, ReasonCode, Report, Runner,
-    RunnerId, RunnerState, SecondRow, State, TargetUrl, Timestamp,
+    Benchmark, BenchmarkId, BenchmarkSpec, Phase, Priority, Progress, Reason, ReasonCode, Report,
+    Runner, RunnerId, RunnerState, SecondRow, State, TargetUrl, Timestamp,
 };
 
 use crate::{Event, StoreError};
@@ -56,6 +56,9 @@ pub(crate) fn benchmark(
         status: state,
         reason: reason(id, row.reason_code, row.reason_detail)?,
         progress,
+        priority: Priority::try_from(row.priority).unwrap_or_default(),
+        run_at: Some(Timestamp::from_unix_ms(row.run_at_ms)),
+        queue_deadline: row.queued_deadline_ms.map(Timestamp::from_unix_ms),
         created_at: Timestamp::from_unix_ms(row.created_at_ms),
         queued_at: Timestamp::from_unix_ms(row.queued_at_ms),
         started_at: row.started_at_ms.map(Timestamp::from_unix_ms),

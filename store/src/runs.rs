@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use entity::{benchmark, benchmark_partial, benchmark_secret};
-use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
-    SqlErr,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Set, SqlErr,
 };
 use secrecy::SecretString;
 use shared::{
@@ -19,7 +18,7 @@ use crate::lease::{Held, still};
 use crate::longest::longest_run_ms;
 use crate::transition::{self, Change, Results};
 use crate::vault::Sealed;
-use crate::{SealedKeyError, Store, StoreError, StoredRequests, clock, rows};
+use crate::{SealedKeyError, Store, StoreError, StoredRequests, clock, next, rows};
 
 /// How often a claim tries again where somebody was in between.
 const CLAIM_TRIES: usize = 20;
@@ -58,7 +57,7 @@ pub struct Ending {
 
 impl Store {
     /// Claims the next benchmark that is due, needs no more than `max_users` and whose targets
-    /// are all free; none where there is none.
+    /// are all free; none where there is none. Owners take turns.
     pub async fn claim(
         &self,
         runner: &RunnerId,
@@ -84,31 +83,8 @@ impl Store {
     ) -> Result<Option<Claim>, StoreError> {
         let tx = self.inner.database.begin().await?;
         let now = clock::now(&tx).await?;
-        let eligible = benchmark::Entity::find()
-            .filter(benchmark::Column::Status.eq(State::Queued.as_str()))
-            .filter(benchmark::Column::RunAtMs.lte(now))
-            .filter(
-                benchmark::Column::QueuedDeadlineMs
-                    .is_null()
-                    .or(benchmark::Column::QueuedDeadlineMs.gt(now)),
-            )
-            .filter(benchmark::Column::Users.lte(i64::from(max_users)))
-            .filter(Expr::cust(
-                "NOT EXISTS (SELECT 1 FROM benchmark_target mine JOIN benchmark_target other \
-                 ON other.target_key = mine.target_key AND other.active \
-                 WHERE mine.benchmark_id = benchmark.id \
-                 AND (other.\"exclusive\" OR benchmark.\"exclusive\"))",
-            ))
-            .order_by_desc(benchmark::Column::Priority)
-            .order_by_asc(benchmark::Column::Id);
-        let free = eligible.clone().lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-        let Some(row) = free.one(&tx).await? else {
-            // What somebody has locked was skipped. He may only have looked at it, or be about to
-            // roll back; a ticket that gives up now would be missing later.
-            let skipped = eligible.one(&tx).await?;
-            tx.rollback().await?;
-            return skipped.map_or(Ok(None), |row| Err(StoreError::Lost(BenchmarkId(row.id))));
-        };
+        let next = next::lock_next(&tx, now, self.cooldown_ms(), max_users).await?;
+        let Some(row) = next else { return Ok(None) };
         let held = Held { id: BenchmarkId(row.id), fence: row.fence + 1 };
         let change = Change {
             id: held.id,
@@ -251,7 +227,9 @@ impl Store {
         let report = ending.report.as_ref().map(rows::json);
         let series = report.as_ref().map(|_| rows::json(&ending.series));
         let histograms = report.as_ref().map(|_| rows::json(&ending.histograms));
-        let results = Results { report, series, histograms, requests: ending.requests };
+        let cooldown_ms = self.cooldown_ms();
+        let requests = ending.requests;
+        let results = Results { report, series, histograms, requests, cooldown_ms };
         transition::end(&tx, &row, &change, results).await?;
         tx.commit().await?;
         Ok(to)

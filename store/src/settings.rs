@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::{Artifacts, Lease, Store, StoreError, Vault};
+use crate::{Artifacts, Lease, Rules, Store, StoreError, Vault};
 
 /// Where the data is. `DATABASE_URL` goes before `DB_*`; with neither, it is an SQLite file in
 /// `DATA_DIR`.
@@ -47,6 +47,20 @@ pub struct DatabaseSettings {
     /// Seconds that pass on top before others act on it.
     #[arg(long, env = "LEASE_GRACE_S", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub lease_grace_s: u64,
+    /// Seconds after a run in which no other begins on any of its targets [default: 5 with
+    /// `PostgreSQL`, 0 with `SQLite`].
+    #[arg(long, env = "TARGET_COOLDOWN_S", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub target_cooldown_s: Option<u64>,
+    /// Most benchmarks of one client that are queued or active; 0: any number.
+    #[arg(long, env = "QUOTA_QUEUED", default_value_t = 1_000)]
+    pub quota_queued: u32,
+    /// Most benchmarks that one client submits in an hour; 0: any number.
+    #[arg(long, env = "QUOTA_RUNS_PER_HOUR", default_value_t = 0)]
+    pub quota_runs_per_hour: u32,
+    /// Days after a run's end for which its events, per-second rows, histograms and requests are
+    /// kept; 0: for ever.
+    #[arg(long, env = "RETAIN_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    pub retain_days: u32,
 }
 
 impl DatabaseSettings {
@@ -81,6 +95,18 @@ impl DatabaseSettings {
         Ok(url.to_string().into())
     }
 
+    /// What clients share the service by; less where it is `alone` on one machine.
+    fn rules(&self, alone: bool) -> Rules {
+        let cooldown_s = self.target_cooldown_s.unwrap_or(if alone { 0 } else { 5 });
+        let set = |number: u32| Some(number).filter(|number| *number > 0);
+        Rules {
+            cooldown: Duration::from_secs(cooldown_s),
+            quota_queued: set(self.quota_queued),
+            quota_runs_per_hour: set(self.quota_runs_per_hour),
+            retain: set(self.retain_days).map(|days| Duration::from_hours(24) * days),
+        }
+    }
+
     /// Opens the database.
     pub async fn open(&self) -> Result<Store, StoreError> {
         let vault = match set(self.master_key.as_ref().map(ExposeSecret::expose_secret)) {
@@ -95,8 +121,10 @@ impl DatabaseSettings {
             Some(url) => Artifacts::open(url)?,
             None => Artifacts::in_folder(&self.data_dir.join("artifacts"))?,
         };
-        let store = Store::open(self.url()?.expose_secret(), vault, lease).await?;
-        Ok(store.with_artifacts(artifacts))
+        let url = self.url()?;
+        let store = Store::open(url.expose_secret(), vault, lease).await?;
+        let alone = url.expose_secret().starts_with("sqlite:");
+        Ok(store.with_artifacts(artifacts).with_rules(self.rules(alone)))
     }
 }
 

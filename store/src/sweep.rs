@@ -15,7 +15,7 @@ use sea_orm::{
 use shared::{BenchmarkId, OnLost, Reason, ReasonCode, RunnerState, State};
 
 use crate::transition::{self, Change, Results};
-use crate::{Store, StoreError, clock, idempotency, queue, rows};
+use crate::{Store, StoreError, clock, idempotency, queue, quota, rows};
 
 /// How often a run that never began to send load, or may send it again, is tried in all.
 const MOST_CLAIMS: i32 = 3;
@@ -43,7 +43,8 @@ pub struct Swept {
     pub tickets: u64,
     /// Runners found to be gone.
     pub runners_gone: u64,
-    /// Old tickets, workers, runners and idempotency keys deleted.
+    /// Old tickets, workers, runners, idempotency keys and hours of quotas deleted, and benchmarks
+    /// whose old results were.
     pub pruned: u64,
 }
 
@@ -100,6 +101,13 @@ impl Store {
         swept.tickets = self.reissue_tickets().await?;
         if self.may_prune() {
             swept.pruned = queue::prune(c).await? + idempotency::prune(c, now).await?;
+            swept.pruned += quota::prune(c, now).await?;
+            // Its files may be out of reach; all else was done.
+            match self.retain(now).await {
+                Ok(retained) => swept.pruned += retained,
+                Err(outage) if outage.is_outage() => return Err(outage),
+                Err(refused) => tracing::error!(error = ?refused, "cannot prune old results"),
+            }
             swept.pruned += runner::Entity::delete_many()
                 .filter(runner::Column::State.eq(rows::runner_state_word(RunnerState::Gone)))
                 .filter(runner::Column::LastSeenMs.lt(now - GONE_FOR_MS))
@@ -175,7 +183,8 @@ impl Store {
         if to == State::Queued {
             transition::requeue(&tx, &row, &change, row.claims).await?;
         } else {
-            transition::end(&tx, &row, &change, Results::default()).await?;
+            let left = Results { cooldown_ms: self.cooldown_ms(), ..Results::default() };
+            transition::end(&tx, &row, &change, left).await?;
         }
         tx.commit().await?;
         tracing::warn!(benchmark = id.0, runner, to = %to, "a runner went silent");
@@ -250,7 +259,7 @@ impl Store {
             }
         }
         let now = clock::now(&tx).await?;
-        let pushed = queue::reissue(&tx, now).await?;
+        let pushed = queue::reissue(&tx, now, self.cooldown_ms()).await?;
         tx.commit().await?;
         Ok(pushed)
     }

@@ -38,6 +38,8 @@ pub(crate) struct Results {
     pub(crate) series: Option<Value>,
     pub(crate) histograms: Option<Value>,
     pub(crate) requests: Option<StoredRequests>,
+    /// How long its targets are left alone.
+    pub(crate) cooldown_ms: i64,
 }
 
 /// What every change that a client can see does to the row's version.
@@ -122,7 +124,7 @@ pub(crate) async fn end<C: ConnectionTrait>(
         .filter(benchmark_partial::Column::Shard.eq(0))
         .one(c)
         .await?;
-    let Results { report, series, histograms, requests } = results;
+    let Results { report, series, histograms, requests, cooldown_ms } = results;
     let (report, series) = match (report, partial) {
         (None, Some(partial)) => (Some(partial.report), Some(partial.series)),
         (report, _) => (report, series),
@@ -148,17 +150,19 @@ pub(crate) async fn end<C: ConnectionTrait>(
     forget_partials(c, row.id).await?;
     benchmark_secret::Entity::delete_by_id(row.id).exec(c).await?;
     if change.from != Some(State::Queued) {
-        next_of_its_targets(c, row.id, change.at_ms).await?;
+        let cooldown_ms = if row.load_started_at_ms.is_some() { cooldown_ms } else { 0 };
+        next_of_its_targets(c, row.id, change.at_ms, cooldown_ms).await?;
     }
     Ok(())
 }
 
 /// Pushes a ticket for the next due benchmark of each target that has become free with the end of
-/// `ended`.
+/// `ended`; it wakes a worker when the target has been left alone for long enough.
 async fn next_of_its_targets<C: ConnectionTrait>(
     c: &C,
     ended: i64,
     now_ms: i64,
+    cooldown_ms: i64,
 ) -> Result<(), StoreError> {
     let freed: Vec<String> = benchmark_target::Entity::find()
         .select_only()
@@ -170,10 +174,10 @@ async fn next_of_its_targets<C: ConnectionTrait>(
         .await?;
     let mut next = BTreeSet::new();
     for target_key in freed {
-        next.extend(next_of_target(c, &target_key, now_ms).await?);
+        next.extend(next_of_target(c, &target_key, now_ms + cooldown_ms).await?);
     }
     for next in next {
-        queue::push(c, next).await?;
+        queue::push(c, next, Some(now_ms + cooldown_ms).filter(|_| cooldown_ms > 0)).await?;
     }
     Ok(())
 }
@@ -224,7 +228,7 @@ pub(crate) async fn requeue<C: ConnectionTrait>(
     };
     apply(c, row, change, columns).await?;
     forget_partials(c, row.id).await?;
-    queue::push(c, change.id).await
+    queue::push(c, change.id, None).await
 }
 
 async fn forget_partials<C: ConnectionTrait>(c: &C, id: i64) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ pub(super) fn edit_fields() -> Vec<Field> {
         };
         FIELDS.iter().find(|field| field.name == name)
     };
-    let changes = |name: &str| matches!(name, "notes" | "favorite");
+    let changes = |name: &str| matches!(name, "notes" | "favorite" | "priority");
     let field = |name: &'static str| Field {
         name,
         kind: known(name).map_or(Kind::Text { max_chars: 64 }, |field| field.kind),
@@ -61,6 +61,13 @@ pub(super) fn schema_of(field: &Field) -> Value {
         Kind::Integer { min, max } => {
             json!({"type": "integer", "format": "int64", "minimum": min, "maximum": max})
         }
+        Kind::Signed { min, max } => {
+            json!({"type": "integer", "format": "int32", "minimum": min, "maximum": max})
+        }
+        Kind::Time => json!({"oneOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "number", "format": "double", "minimum": 0},
+        ]}),
         Kind::Number { min, max } => {
             json!({"type": "number", "format": "double", "minimum": min, "maximum": max})
         }

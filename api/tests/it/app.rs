@@ -14,7 +14,7 @@ use poem::{
     test::{TestClient, TestRequestBuilder},
 };
 use serde_json::Value;
-use store::{Artifacts, Lease, Store, Vault};
+use store::{Artifacts, Lease, Rules, Store, Vault};
 use tempfile::TempDir;
 use testkit::TestDatabase;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +68,17 @@ pub(crate) fn local() -> Settings {
 }
 
 impl TestApp {
+    /// The same database behind an app under `rules`.
+    pub(crate) fn under(mut self, rules: Rules) -> Self {
+        self.store = self.store.with_rules(rules);
+        let address = "127.0.0.1:8000".parse().unwrap();
+        let settings = Settings::default();
+        let (store, shutdown) = (self.store.clone(), self.shutdown.clone());
+        let state = AppState::new(&settings, store, address, shutdown).unwrap();
+        self.client = TestClient::new(api::app(state));
+        self
+    }
+
     async fn over(database: TestDatabase, settings: Settings) -> Self {
         // Fails only where one is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();

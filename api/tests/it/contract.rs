@@ -117,6 +117,11 @@ async fn every_field_is_documented_in_query_form_and_json() {
                     assert_eq!(schema["minimum"], min);
                     assert_eq!(schema["maximum"], max);
                 }
+                Kind::Signed { min, max } => {
+                    assert_eq!(schema["minimum"], min);
+                    assert_eq!(schema["maximum"], max);
+                }
+                Kind::Time => assert_eq!(schema["oneOf"][0]["format"], "date-time"),
                 Kind::Text { max_chars } => assert_eq!(schema["maxLength"], max_chars),
                 Kind::Texts { max_items, max_chars } => {
                     assert_eq!(schema["oneOf"][0]["maxItems"], max_items);

@@ -10,6 +10,7 @@ mod life;
 mod original;
 mod process;
 mod processes;
+mod queue;
 mod requests;
 mod runs;
 mod schema;

@@ -28,6 +28,7 @@ use shared::{
 };
 
 use self::{
+    bare_reader::Stamped,
     instrument::{Run, cost_us, share},
     null_target::{NullTarget, Rhythm},
 };
@@ -116,23 +117,34 @@ fn event() -> anyhow::Result<()> {
 
 fn rows(of: &[(u32, Driver)]) -> anyhow::Result<()> {
     println!(
-        "| streams | driver | bare, us an event | instrument, us an event | ratio | {TRUTH} |"
+        "| streams | driver | bare, us an event | bare with the kernel's stamps | instrument | \
+         of bare | of bare with them | {TRUTH} |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for &(streams, driver) in of {
         let rhythm = steady(streams);
         let tokens = long(rhythm);
         let mut last = String::new();
-        let [bare, cost, ratio] = side_by_side(|| {
+        let mut measured = [const { Vec::new() }; 5];
+        for _ in 0..REPEATS {
             let target = NullTarget::start(rhythm)?;
-            let bare = bare_reader::event_us(target.address(), streams, tokens)?;
-            target.written()?;
+            let [own, kernel] = [Stamped::Own, Stamped::Kernel].map(|stamped| {
+                let bare = bare_reader::event_us(target.address(), streams, tokens, stamped);
+                target.written().and(bare)
+            });
+            let (own, kernel) = (own?, kernel?);
             let run = Run { driver, ..Run::of_users(streams, tokens, 1) };
             let report = run.against(&target)?;
             last = beside_the_truth(&report, &target)?;
-            Ok((bare, cost_us(&report, report.tokens.output)))
-        })?;
-        println!("| {streams} | {driver:?} | {bare} | {cost} | {ratio} | {last} |");
+            let cost = cost_us(&report, report.tokens.output);
+            for (kept, figure) in
+                measured.iter_mut().zip([own, kernel, cost, cost / own, cost / kernel])
+            {
+                kept.push(figure);
+            }
+        }
+        let figures = measured.each_mut().map(spread).join(" | ");
+        println!("| {streams} | {driver:?} | {figures} | {last} |");
     }
     Ok(())
 }
@@ -160,7 +172,7 @@ fn burst() -> anyhow::Result<()> {
     for driver in [Driver::Readiness, Driver::Hyper] {
         let [bare, cost, _] = side_by_side(|| {
             let target = NullTarget::start(BURST)?;
-            let bare = bare_reader::event_us(target.address(), 20, 4_000)?;
+            let bare = bare_reader::event_us(target.address(), 20, 4_000, Stamped::Own)?;
             let report = Run { driver, ..Run::of_users(20, 4_000, 4) }.against(&target)?;
             Ok((bare, cost_us(&report, report.tokens.output)))
         })?;

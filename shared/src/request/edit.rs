@@ -1,15 +1,18 @@
 //! What may change of a benchmark that exists.
 
 use super::{Fields, MAX_NOTES_CHARS, reader::Reader};
-use crate::{Benchmark, FieldError};
+use crate::{Benchmark, FieldError, Priority, State};
 
-/// A change to a benchmark that exists. Only what a person wrote can change.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A change to a benchmark that exists. Only what a person wrote can change, and
+/// the priority of one that waits.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Edit {
     /// New notes.
     pub notes: Option<String>,
     /// New mark.
     pub favorite: Option<bool>,
+    /// New priority, of one that is queued.
+    pub priority: Option<Priority>,
     /// Fields that cannot change, each with its value as text; fine as long as it is the one that
     /// is there.
     fixed: Vec<(&'static str, String)>,
@@ -32,7 +35,7 @@ const FIXED: &[&str] = &[
 impl Edit {
     /// Every field an edit may name.
     pub fn field_names() -> impl Iterator<Item = &'static str> {
-        ["notes", "favorite"].into_iter().chain(FIXED.iter().copied())
+        ["notes", "favorite", "priority"].into_iter().chain(FIXED.iter().copied())
     }
 
     /// Reads an edit.
@@ -56,8 +59,13 @@ impl Edit {
             .get("favorite")
             .is_some_and(|favorite| !favorite.is_null())
             .then(|| read.flag("favorite", false));
+        let priority = read.optional("priority");
         let fixed = FIXED.iter().filter_map(|name| Some((*name, read.text(name)?))).collect();
-        if read.errors.is_empty() { Ok(Self { notes, favorite, fixed }) } else { Err(read.errors) }
+        if read.errors.is_empty() {
+            Ok(Self { notes, favorite, priority, fixed })
+        } else {
+            Err(read.errors)
+        }
     }
 
     /// The fields that this edit would change and must not.
@@ -76,10 +84,21 @@ impl Edit {
             };
             known != value
         };
+        let late = self.priority.is_some_and(|priority| {
+            priority != benchmark.priority && benchmark.status != State::Queued
+        });
+        let late = late.then(|| {
+            let detail = format!(
+                "priority can change while a benchmark is queued, and this one is {}",
+                benchmark.status
+            );
+            FieldError::new("priority", detail)
+        });
         self.fixed
             .iter()
             .filter(|(name, value)| differs(name, value))
             .map(|(name, _)| FieldError::new(name, format!("{name} of a benchmark cannot change")))
+            .chain(late)
             .collect()
     }
 }

@@ -4,8 +4,8 @@ use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
 use crate::{
     BenchmarkSpec, DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency,
     MaxErrorRate, MaxRequests, MaxTokens, MinTokens, ModelName, PrefixCount, PrefixTokens,
-    RequestRate, RequestsPerUser, Seed, SloMs, SpawnRate, TargetUrl, Temperature, ThinkTimeS,
-    TimeoutS, TopP, TracePath, TraceSpeed, Turns, Users, Variation,
+    Priority, QueueTimeoutS, RequestRate, RequestsPerUser, Seed, SloMs, SpawnRate, TargetUrl,
+    Temperature, ThinkTimeS, TimeoutS, TopP, TracePath, TraceSpeed, Turns, Users, Variation,
 };
 
 /// A field of a request for a benchmark.
@@ -31,6 +31,15 @@ pub enum Kind {
         /// Largest.
         max: u64,
     },
+    /// A whole number that may be negative.
+    Signed {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// An instant: RFC 3339, or seconds since 1970.
+    Time,
     /// A number.
     Number {
         /// Smallest.
@@ -194,6 +203,24 @@ pub const FIELDS: &[Field] = &[
     ),
     field("notes", Kind::Text { max_chars: MAX_NOTES_CHARS }, "none", "Anything to remember."),
     field("favorite", Kind::Flag, "false", "A mark to find it by."),
+    field(
+        "priority",
+        Kind::Signed { min: Priority::MIN as i64, max: Priority::MAX as i64 },
+        "0",
+        "Which benchmarks go first: those of the highest.",
+    ),
+    field(
+        "run_at",
+        Kind::Time,
+        "now",
+        "Not to begin before: an RFC 3339 time or unix seconds, at most 30 days ahead.",
+    ),
+    field(
+        "queue_timeout",
+        Kind::Integer { min: QueueTimeoutS::MIN as u64, max: QueueTimeoutS::MAX as u64 },
+        "none",
+        "Seconds that it may wait for a runner, counted from run_at; then it is `timed_out`.",
+    ),
     field(
         "api_key",
         Kind::Text { max_chars: MAX_API_KEY_CHARS },

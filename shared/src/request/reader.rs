@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::{FIELDS, Fields, MAX_API_KEY_CHARS};
 use crate::{
     DurationS, FieldError, GraceS, MarginS, MaxConcurrency, MaxErrorRate, MaxRequests, MaxTokens,
-    MinTokens, OutOfRange, PrefixCount, PrefixTokens, RequestRate, RequestsPerUser, Seed, SloMs,
-    SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP, TraceSpeed, Turns, Users, Variation,
+    MinTokens, OutOfRange, PrefixCount, PrefixTokens, Priority, QueueTimeoutS, RequestRate,
+    RequestsPerUser, Seed, SloMs, SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP, TraceSpeed,
+    Turns, Users, Variation,
 };
 
 /// Reads fields one by one and collects what is wrong with them.
@@ -219,7 +220,7 @@ macro_rules! whole_numbers {
         }
     )*};
 }
-whole_numbers!(u32, u64);
+whole_numbers!(i32, u32, u64);
 
 impl Number for f64 {
     const IN_WORDS: &'static str = "a number";
@@ -270,5 +271,7 @@ bounds!(
     PrefixCount(u32),
     Turns(u32),
     MaxErrorRate(f64),
-    TraceSpeed(f64)
+    TraceSpeed(f64),
+    Priority(i32),
+    QueueTimeoutS(u32)
 );

@@ -233,3 +233,45 @@ fn what_stops_a_run_is_in_its_spec_only_where_it_was_asked_for() {
         assert_eq!(refusals(json!({"url": "http://x.example", "max_error_rate": value})), [said]);
     }
 }
+
+#[test]
+fn how_it_waits_stands_beside_the_spec() {
+    let plain = parse(json!({"url": "http://x.example"})).unwrap();
+    assert_eq!(plain.waiting, crate::Waiting::default());
+    let waits = json!({"url": "http://x.example", "priority": "-10", "run_at": "2026-01-31T12:00:00Z", "queue_timeout": 60});
+    let waits = parse(waits).unwrap();
+    assert_eq!(waits.spec, plain.spec);
+    assert_eq!(waits.waiting.priority.get(), -10);
+    assert_eq!(waits.waiting.queue_timeout_s.unwrap().get(), 60);
+    assert_eq!(waits.waiting.run_at.unwrap().unix_ms(), 1_769_860_800_000);
+    for seconds in [json!(1_769_860_800), json!("1769860800"), json!(1_769_860_800.000_4)] {
+        let same = parse(json!({"url": "http://x.example", "run_at": seconds})).unwrap();
+        assert_eq!(same.waiting.run_at, waits.waiting.run_at);
+    }
+    let time = |given: &str| {
+        format!(
+            "run_at must be an RFC 3339 time such as 2026-01-31T12:00:00Z, or unix seconds, \
+             not `{given}`"
+        )
+    };
+    for (name, value, said) in [
+        ("priority", json!(11), "priority must be between -10 and 10, not 11".to_owned()),
+        (
+            "priority",
+            json!("high"),
+            "priority must be a whole number between -10 and 10, not `high`".to_owned(),
+        ),
+        (
+            "queue_timeout",
+            json!(0),
+            "queue_timeout must be between 1 and 2592000, not 0".to_owned(),
+        ),
+        ("run_at", json!("soon"), time("soon")),
+        ("run_at", json!("2026-01-31T12:00:00"), time("2026-01-31T12:00:00")),
+        ("run_at", json!(-1), time("-1")),
+        ("run_at", json!(1e30), time("1e+30")),
+        ("run_at", json!("NaN"), time("NaN")),
+    ] {
+        assert_eq!(refusals(json!({"url": "http://x.example", name: value})), [said]);
+    }
+}

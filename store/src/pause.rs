@@ -1,0 +1,197 @@
+//! The queue as a whole: how it stands, and stopping it.
+
+use entity::benchmark;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    Value,
+};
+use shared::{BenchmarkId, RunnerState, State, TargetUrl};
+
+use crate::transition::{self, Change, Results};
+use crate::{Store, StoreError, benchmarks, clock, queue, rows};
+
+/// What `control` calls the whole queue.
+const ALL: &str = "";
+/// Benchmarks that one transaction cancels.
+const BATCH: u64 = 200;
+/// Targets that are told one by one.
+const MOST_TARGETS: i64 = 1_000;
+
+/// How the queue stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueState {
+    /// Whether nothing is begun.
+    pub paused: bool,
+    /// Benchmarks in each state there is one of.
+    pub states: Vec<(State, u64)>,
+    /// Queued benchmarks that may begin as far as their time goes.
+    pub due: u64,
+    /// Seconds for which the oldest of them has been due.
+    pub oldest_due_s: Option<u64>,
+    /// Targets with something queued, active or paused, the first by their key; at most 1,000.
+    pub targets: Vec<TargetState>,
+    /// Runners that live and take work.
+    pub runners: u64,
+    /// Those of them that have none.
+    pub free_runners: u64,
+}
+
+/// How one target stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetState {
+    /// Scheme, host, port and path.
+    pub target: String,
+    /// Benchmarks that wait for it.
+    pub queued: u64,
+    /// Benchmarks that load it.
+    pub active: u64,
+    /// Whether nothing is begun on it.
+    pub paused: bool,
+}
+
+/// What an abort came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Aborted {
+    /// Benchmarks that waited and are cancelled.
+    pub cancelled: u64,
+    /// Benchmarks whose runners were asked to stop.
+    pub asked_to_stop: u64,
+}
+
+impl Store {
+    /// Begins nothing from now on, on one target or at all; what is active goes on.
+    pub async fn pause(&self, target: Option<&TargetUrl>) -> Result<(), StoreError> {
+        let c = &self.inner.database.main;
+        let now = clock::now(c).await?;
+        let sql = "INSERT INTO control (target_key, paused_at_ms) VALUES ($1, $2) \
+                   ON CONFLICT (target_key) DO NOTHING";
+        let values: [Value; 2] = [key(target).into(), now.into()];
+        c.execute_raw(Statement::from_sql_and_values(c.get_database_backend(), sql, values))
+            .await?;
+        Ok(())
+    }
+
+    /// Ends a pause, and wakes whoever can work. The pause of the queue and those of targets are
+    /// ended each by itself.
+    pub async fn resume(&self, target: Option<&TargetUrl>) -> Result<(), StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let sql = "DELETE FROM control WHERE target_key = $1";
+        let backend = tx.get_database_backend();
+        let values: [Value; 1] = [key(target).into()];
+        tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+        let now = clock::now(&tx).await?;
+        queue::reissue(&tx, now, self.cooldown_ms()).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Cancels everything that waits, and with `running` asks everything active to stop.
+    pub async fn abort(&self, running: bool) -> Result<Aborted, StoreError> {
+        let mut aborted = Aborted::default();
+        let mut after = 0;
+        loop {
+            let tx = self.inner.database.begin().await?;
+            let now = clock::now(&tx).await?;
+            let batch = benchmark::Entity::find()
+                .filter(benchmark::Column::Status.eq(State::Queued.as_str()))
+                .filter(benchmark::Column::Id.gt(after))
+                .order_by_asc(benchmark::Column::Id)
+                .limit(BATCH)
+                .lock_exclusive()
+                .all(&tx)
+                .await?;
+            let Some(last) = batch.last() else { break };
+            after = last.id;
+            for row in &batch {
+                let reason = benchmarks::cancel_requested();
+                let change = Change {
+                    id: BenchmarkId(row.id),
+                    from: Some(State::Queued),
+                    to: State::Cancelled,
+                    fence: row.fence,
+                    at_ms: now,
+                    actor: benchmarks::API,
+                    reason: Some(&reason),
+                };
+                transition::end(&tx, row, &change, Results::default()).await?;
+                aborted.cancelled += 1;
+            }
+            tx.commit().await?;
+        }
+        if running {
+            let active: Vec<i64> = benchmark::Entity::find()
+                .select_only()
+                .column(benchmark::Column::Id)
+                .filter(benchmark::Column::Status.eq(State::Running.as_str()))
+                .into_tuple()
+                .all(&self.inner.database.main)
+                .await?;
+            for id in active {
+                match self.cancel(BenchmarkId(id)).await {
+                    Ok(_) => aborted.asked_to_stop += 1,
+                    // It has just ended by itself, or is gone.
+                    Err(StoreError::AlreadyOver { .. } | StoreError::NotFound(_)) => {}
+                    Err(other) => return Err(other),
+                }
+            }
+        }
+        Ok(aborted)
+    }
+
+    /// How the queue stands.
+    pub async fn queue_state(&self) -> Result<QueueState, StoreError> {
+        let c = &self.inner.database.main;
+        let now = clock::now(c).await?;
+        let ask = async |sql: &str, values: Vec<Value>| {
+            let backend = c.get_database_backend();
+            c.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await
+        };
+        let mut state = QueueState::default();
+        let counted = "SELECT status, count(*) FROM benchmark GROUP BY status ORDER BY status";
+        for row in ask(counted, Vec::new()).await? {
+            let word: String = row.try_get_by_index(0)?;
+            if let Ok(known) = word.parse() {
+                state.states.push((known, whole(row.try_get_by_index(1)?)));
+            }
+        }
+        let due = "SELECT count(*), min(run_at_ms) FROM benchmark \
+                   WHERE status = 'queued' AND run_at_ms <= $1";
+        for row in ask(due, vec![now.into()]).await? {
+            state.due = whole(row.try_get_by_index(0)?);
+            let oldest: Option<i64> = row.try_get_by_index(1)?;
+            state.oldest_due_s = oldest.map(|oldest| whole(now - oldest) / 1_000);
+        }
+        let targets = "WITH live AS (SELECT t.target_key, t.active FROM benchmark_target t \
+             JOIN benchmark b ON b.id = t.benchmark_id WHERE b.status = 'queued' \
+             UNION ALL SELECT target_key, active FROM benchmark_target WHERE active \
+             UNION ALL SELECT target_key, NULL FROM control WHERE target_key <> '') \
+             SELECT live.target_key, \
+             coalesce(sum(CASE WHEN live.active THEN 0 WHEN NOT live.active THEN 1 END), 0), \
+             coalesce(sum(CASE WHEN live.active THEN 1 ELSE 0 END), 0), \
+             (SELECT count(*) FROM control WHERE control.target_key = live.target_key) \
+             FROM live GROUP BY live.target_key ORDER BY live.target_key LIMIT $1";
+        for row in ask(targets, vec![MOST_TARGETS.into()]).await? {
+            state.targets.push(TargetState {
+                target: row.try_get_by_index(0)?,
+                queued: whole(row.try_get_by_index(1)?),
+                active: whole(row.try_get_by_index(2)?),
+                paused: row.try_get_by_index::<i64>(3)? > 0,
+            });
+        }
+        let paused = "SELECT 1 FROM control WHERE target_key = ''";
+        state.paused = !ask(paused, Vec::new()).await?.is_empty();
+        let runners = self.runners().await?;
+        let active = runners.iter().filter(|runner| runner.state == RunnerState::Active);
+        state.runners = active.clone().count() as u64;
+        state.free_runners = active.filter(|runner| runner.benchmark.is_none()).count() as u64;
+        Ok(state)
+    }
+}
+
+fn key(target: Option<&TargetUrl>) -> String {
+    target.map_or_else(|| ALL.to_owned(), rows::target_key)
+}
+
+fn whole(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

@@ -1,0 +1,29 @@
+//! What clients share the service by: how long targets are left alone, how much each may ask for,
+//! how long what was measured is kept.
+
+use std::time::Duration;
+
+/// The rules of a process; those of one database should be the same everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How long after a run its targets are left alone.
+    pub cooldown: Duration,
+    /// Most benchmarks of one owner that are queued or active; none: any number.
+    pub quota_queued: Option<u32>,
+    /// Most benchmarks that one owner submits in an hour; none: any number.
+    pub quota_runs_per_hour: Option<u32>,
+    /// How long what was measured by the second and by the request is kept; none: for ever.
+    pub retain: Option<Duration>,
+}
+
+impl Default for Rules {
+    /// None at all.
+    fn default() -> Self {
+        Self {
+            cooldown: Duration::ZERO,
+            quota_queued: None,
+            quota_runs_per_hour: None,
+            retain: None,
+        }
+    }
+}
