@@ -107,7 +107,7 @@ impl Inner {
             over.clone(),
         ));
         tracing::info!(benchmark = %held.id, fence = held.fence, "run taken up");
-        match self.run(claim, &order).await {
+        match Box::pin(self.run(claim, &order)).await {
             Some(ending) => Box::pin(self.store_ending(&held, ending)).await,
             None => self.give_back(&held).await,
         }

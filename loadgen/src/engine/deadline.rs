@@ -95,10 +95,10 @@ mod tests {
         assert!(permit(Deadline::never()).holds());
         let late = permit(Deadline::at(Instant::now()));
         assert!(!late.holds() && late.stop.is_cancelled() && late.deadline.is_missed());
-        late.deadline.put_off(Instant::now() + Duration::from_secs(60));
+        late.deadline.put_off(Instant::now() + Duration::from_mins(1));
         assert!(late.deadline.is_missed());
 
-        let ahead = Deadline::at(Instant::now() + Duration::from_secs(60));
+        let ahead = Deadline::at(Instant::now() + Duration::from_mins(1));
         ahead.put_off(Instant::now());
         assert!(permit(ahead).holds(), "it is never put back");
     }
