@@ -42,7 +42,8 @@ pub enum Created {
 impl Store {
     /// Accepts a benchmark of nobody in particular.
     pub async fn create(&self, new: NewBenchmark) -> Result<Benchmark, StoreError> {
-        Ok(self.submit(new, ANYONE, None).await?.0)
+        // A row is large, and so is the future that carries it: it lives on the heap.
+        Ok(Box::pin(self.submit(new, ANYONE, None)).await?.0)
     }
 
     /// Accepts a benchmark of `owner`: row, sealed key, event and ticket, all of them or none.
@@ -71,7 +72,7 @@ impl Store {
             tx.commit().await?;
             return Ok((benchmark, Created::Before));
         }
-        let row = self.insert(&tx, &new, owner, now).await?;
+        let row = Box::pin(self.insert(&tx, &new, owner, now)).await?;
         if let Some(key) = key {
             idempotency::keep(&tx, key, BenchmarkId(row.id)).await?;
         }

@@ -64,7 +64,7 @@ impl Store {
         max_users: u32,
     ) -> Result<Option<Claim>, StoreError> {
         for _ in 0..CLAIM_TRIES {
-            match self.try_claim(runner, max_users).await {
+            match Box::pin(self.try_claim(runner, max_users)).await {
                 // The index on active targets: another runner took one of these just now.
                 Err(StoreError::Database(refused)) if is_taken(&refused) => {}
                 // The row was cancelled just now, or is locked.

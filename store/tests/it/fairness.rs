@@ -131,7 +131,7 @@ async fn targets_are_left_alone_after_a_run_that_loaded_them() {
 #[tokio::test]
 async fn a_target_that_got_no_load_need_not_cool_down() {
     for world in worlds().await {
-        let store = with_cooldown(&world, Duration::from_secs(60)).await;
+        let store = with_cooldown(&world, Duration::from_mins(1)).await;
         world.submit_to("http://a.example").await;
         let next = world.submit_to("http://a.example").await.id;
         let runner = shared::RunnerId("r".into());
