@@ -67,7 +67,12 @@ impl Client {
             "max_tokens": 4, "min_tokens": 0, "timeout_connect": 2, "timeout_first_token": 2,
             "api_key": "sk-canary", "notes": key, "scrape": false});
         let Value::Object(fields) = fields else { bail!("fields are an object") };
-        asked.as_object_mut().expect("an object").extend(fields);
+        let asked = asked.as_object_mut().expect("an object");
+        asked.extend(fields);
+        if asked.contains_key("rate") {
+            asked.retain(|name, _| !matches!(name.as_str(), "user" | "spawnrate"));
+        }
+        let asked = Value::Object(std::mem::take(asked));
         let begun = Instant::now();
         for turn in 0.. {
             let api = &apis[turn % apis.len()];

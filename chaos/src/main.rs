@@ -77,7 +77,9 @@ async fn main() -> ExitCode {
     if options.table {
         println!("\n| | what | seed | cycles | benchmarks | violations | measured |");
         println!("|---|---|---|---|---|---|---|");
-        tallies.iter().for_each(|tally| println!("{}", tally.row()));
+        for tally in &tallies {
+            println!("{}", tally.row());
+        }
     }
     let violations: usize = tallies.iter().map(|tally| tally.violations.len()).sum();
     if violations > 0 {

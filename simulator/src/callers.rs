@@ -38,19 +38,17 @@ impl Callers {
         let now_ms = now.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
         let mut callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut newest_first = callers.iter_mut().rev();
-        match newest_first.find(|known| (known.benchmark, known.run) == (benchmark, run)) {
-            Some(known) => {
-                known.requests += 1;
-                known.last_ms = known.last_ms.max(now_ms);
-            }
-            None => {
-                if callers.len() == MOST {
-                    callers.pop_front();
-                }
-                let (first_ms, last_ms) = (now_ms, now_ms);
-                callers.push_back(Caller { benchmark, run, requests: 1, first_ms, last_ms });
-            }
+        let known = newest_first.find(|known| (known.benchmark, known.run) == (benchmark, run));
+        if let Some(known) = known {
+            known.requests += 1;
+            known.last_ms = known.last_ms.max(now_ms);
+            return;
         }
+        if callers.len() == MOST {
+            callers.pop_front();
+        }
+        let (first_ms, last_ms) = (now_ms, now_ms);
+        callers.push_back(Caller { benchmark, run, requests: 1, first_ms, last_ms });
     }
 
     pub(crate) fn read(&self) -> Vec<Caller> {

@@ -57,7 +57,11 @@ fn detected(cycle: &mut Cycle<'_>, found: &Found, killed_at: i64) {
 /// had happened.
 pub(super) async fn freeze(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
     // Each runner has one, and behind each another waits for the target.
-    let longer = json!({"duration": 6, "user": 4});
+    // Half of the time requests come due while it sleeps, whatever answers do.
+    let longer = match cycle.below(2) {
+        0 => json!({"duration": 6, "user": 4}),
+        _ => json!({"duration": 6, "user": 4, "rate": 50}),
+    };
     let ids = cycle.submit_to(&[0, 1, 2, 0, 1, 2], &longer).await?;
     let (wait, asleep) = (cycle.ms(300, 1_500), cycle.ms(500, 9_000));
     tokio::time::sleep(wait).await;
