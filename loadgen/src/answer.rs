@@ -1,8 +1,10 @@
 //! What one answer's bytes come to: pure, fed with bytes and their stamps.
 
+use std::{cell::RefCell, rc::Rc};
+
 use shared::{Call, Endpoint};
 use target::{
-    chunk::{self, Message, Reply, Template, Usage},
+    chunk::{self, Message, Moulded, Moulds, Reply, Usage},
     sse::Decoder,
 };
 
@@ -44,8 +46,8 @@ pub(crate) struct Answer {
     counted_tokens: u64,
     last_token_read: u64,
     coalesced_read: u64,
-    /// What this answer's plain events are moulded on.
-    template: Option<Template>,
+    /// What events are moulded on, this answer's and others'.
+    moulds: Rc<RefCell<Moulds>>,
     /// What has come of a body that is not streamed, and when the last of it came.
     body: (Vec<u8>, Micros),
     /// When an answer that was not streamed was there.
@@ -67,7 +69,12 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// An answer of at most `max_tokens`; its text is kept where a tokenizer will read it.
-    pub(crate) fn new(form: Form, max_tokens: u32, keep_text: bool) -> Self {
+    pub(crate) fn new(
+        form: Form,
+        max_tokens: u32,
+        keep_text: bool,
+        moulds: Rc<RefCell<Moulds>>,
+    ) -> Self {
         let cap = (max_tokens as usize).saturating_mul(MAX_BYTES_PER_TOKEN);
         Self {
             form,
@@ -77,7 +84,7 @@ impl Answer {
             counted_tokens: 0,
             last_token_read: 0,
             coalesced_read: 0,
-            template: None,
+            moulds,
             body: (Vec::new(), 0),
             whole_us: None,
             first_event_us: None,
@@ -212,9 +219,9 @@ impl Answer {
         if self.done {
             return Ok(());
         }
-        if let Some(text) = self.template.as_ref().and_then(|template| template.text(data)) {
-            self.first_answer_us.get_or_insert(at_us);
-            self.token(text, None, read, at_us);
+        let moulds = Rc::clone(&self.moulds);
+        if let Some(moulded) = moulds.borrow_mut().find(data) {
+            self.moulded(moulded, read, at_us);
             return Ok(());
         }
         let message = chunk::event(self.form.endpoint, data)
@@ -239,14 +246,14 @@ impl Answer {
             self.usage = Some(usage);
         }
         self.done |= delta.done;
+        if matches!(self.form.endpoint, Endpoint::Chat | Endpoint::Completions) {
+            moulds.borrow_mut().learn(data, &delta);
+        }
         if delta.text.is_empty() {
             if delta.choices {
                 self.note_bare_choice(at_us);
             }
             return Ok(());
-        }
-        if let Some(template) = Template::of(data, &delta) {
-            self.template = Some(template);
         }
         if delta.answer {
             self.first_answer_us.get_or_insert(at_us);
@@ -258,6 +265,24 @@ impl Answer {
             self.reasoned_to = self.text.len();
         }
         Ok(())
+    }
+
+    /// Takes an event that is like one before.
+    fn moulded(&mut self, moulded: Moulded<'_, '_>, read: u64, at_us: Micros) {
+        match moulded {
+            Moulded::Token(text) => {
+                self.first_answer_us.get_or_insert(at_us);
+                self.token(text, None, read, at_us);
+            }
+            Moulded::Bare { choices, finish_reason } => {
+                if let Some(reason) = finish_reason {
+                    self.finish_reason = Some(reason.to_owned());
+                }
+                if choices {
+                    self.note_bare_choice(at_us);
+                }
+            }
+        }
     }
 
     fn token(&mut self, text: &str, tokens: Option<u32>, read: u64, at_us: Micros) {
@@ -299,6 +324,10 @@ mod tests {
 
     const CHAT: Form = Form { endpoint: Endpoint::Chat, streamed: true };
 
+    fn fresh(form: Form, max_tokens: u32, keep_text: bool) -> Answer {
+        Answer::new(form, max_tokens, keep_text, Rc::default())
+    }
+
     fn delta(json: &str) -> String {
         format!("data: {json}\n\n")
     }
@@ -311,7 +340,7 @@ mod tests {
 
     #[test]
     fn token_events_get_the_stamp_of_their_read() {
-        let mut answer = Answer::new(CHAT, 128, true);
+        let mut answer = fresh(CHAT, 128, true);
         let role = delta(r#"{"choices":[{"delta":{"role":"assistant","content":null}}]}"#);
         answer.take(role.as_bytes(), 1, 10).unwrap();
         answer.take(content("Hel").as_bytes(), 2, 20).unwrap();
@@ -328,7 +357,7 @@ mod tests {
 
     #[test]
     fn cumulative_usage_in_chunks_gives_tokens_by_their_increments() {
-        let mut answer = Answer::new(CHAT, 128, false);
+        let mut answer = fresh(CHAT, 128, false);
         for (total, at) in [(2, 10), (5, 20)] {
             let chunk = format!(
                 r#"{{"choices":[{{"delta":{{"content":"x"}}}}],"usage":{{"prompt_tokens":7,"completion_tokens":{total}}}}}"#
@@ -342,21 +371,21 @@ mod tests {
 
     #[test]
     fn an_end_without_a_word_is_truncated_and_one_without_a_token_empty() {
-        let mut cut = Answer::new(CHAT, 128, false);
+        let mut cut = fresh(CHAT, 128, false);
         cut.take(content("a").as_bytes(), 1, 1).unwrap();
         assert!(matches!(cut.end(None, 2), Err(RequestFailure::Truncated { events: 1, .. })));
 
-        let mut finished_then_cut = Answer::new(CHAT, 128, false);
+        let mut finished_then_cut = fresh(CHAT, 128, false);
         finished_then_cut.take(content("a").as_bytes(), 1, 1).unwrap();
         finished_then_cut.take(delta(FINISH).as_bytes(), 2, 2).unwrap();
         assert!(finished_then_cut.end(None, 3).is_ok());
 
-        let mut empty = Answer::new(CHAT, 128, false);
+        let mut empty = fresh(CHAT, 128, false);
         empty.take(b"data: [DONE]\n\n", 1, 1).unwrap();
         assert!(matches!(empty.end(None, 2), Err(RequestFailure::EmptyOutput)));
 
         assert!(matches!(
-            Answer::new(CHAT, 128, false).end(None, 1),
+            fresh(CHAT, 128, false).end(None, 1),
             Err(RequestFailure::Truncated { events: 0, .. })
         ));
     }
@@ -364,17 +393,17 @@ mod tests {
     #[test]
     fn an_error_object_and_what_is_no_json_end_the_answer() {
         let error = delta(r#"{"error":{"message":"out of memory"}}"#);
-        let failure = Answer::new(CHAT, 1, false).take(error.as_bytes(), 1, 1).unwrap_err();
+        let failure = fresh(CHAT, 1, false).take(error.as_bytes(), 1, 1).unwrap_err();
         assert!(
             matches!(&failure, RequestFailure::StreamError(words) if words.contains("out of memory"))
         );
-        let failure = Answer::new(CHAT, 1, false).take(b"data: <html>\n\n", 1, 1).unwrap_err();
+        let failure = fresh(CHAT, 1, false).take(b"data: <html>\n\n", 1, 1).unwrap_err();
         assert!(matches!(failure, RequestFailure::Malformed(_)));
     }
 
     #[test]
     fn a_stream_that_never_ends_is_given_up() {
-        let mut answer = Answer::new(CHAT, 1, false);
+        let mut answer = fresh(CHAT, 1, false);
         let comment = vec![b':'; 1024 * 1024];
         let outcome = (0..64).try_for_each(|read| answer.take(&comment, read, read));
         assert!(matches!(outcome, Err(RequestFailure::Malformed(_))));
@@ -383,7 +412,7 @@ mod tests {
     #[test]
     fn a_response_is_over_with_its_last_event() {
         let form = Form { endpoint: Endpoint::Responses, streamed: true };
-        let mut answer = Answer::new(form, 128, true);
+        let mut answer = fresh(form, 128, true);
         let created = delta(r#"{"type":"response.created","response":{"status":"in_progress"}}"#);
         answer.take(format!("event: response.created\n{created}").as_bytes(), 1, 10).unwrap();
         for (text, at) in [("Hel", 20), ("lo", 30)] {
@@ -403,7 +432,7 @@ mod tests {
     }
 
     fn whole(endpoint: Endpoint, body: &str) -> (Answer, Result<(), RequestFailure>) {
-        let mut answer = Answer::new(Form { endpoint, streamed: false }, 128, true);
+        let mut answer = fresh(Form { endpoint, streamed: false }, 128, true);
         let (first, second) = body.as_bytes().split_at(body.len() / 2);
         answer.take(first, 1, 10).unwrap();
         answer.take(second, 2, 20).unwrap();
@@ -441,7 +470,7 @@ mod tests {
         assert_eq!(class(Endpoint::Completions, empty), FailureClass::EmptyOutput);
         assert_eq!(class(Endpoint::Embeddings, r#"{"data":[]}"#), FailureClass::Malformed);
 
-        let mut cut = Answer::new(Form { endpoint: Endpoint::Chat, streamed: false }, 1, false);
+        let mut cut = fresh(Form { endpoint: Endpoint::Chat, streamed: false }, 1, false);
         cut.take(b"{\"choices\":", 1, 1).unwrap();
         let failure = cut.end(Some("closed".to_owned()), 2).unwrap_err();
         assert_eq!(failure.class(), FailureClass::Truncated);

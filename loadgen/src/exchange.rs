@@ -4,12 +4,14 @@
 
 use std::{
     cell::{Cell, RefCell},
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use target::{
+    chunk::Moulds,
     client::{Broken, Client, Clock, Connection, Head, LastRead},
     excerpt,
 };
@@ -36,6 +38,8 @@ pub(crate) struct Exchanger {
     pub(crate) limits: Limits,
     /// What answers look like.
     pub(crate) form: Form,
+    /// What events of all answers are moulded on.
+    pub(crate) moulds: Rc<RefCell<Moulds>>,
     /// Whether answers' texts are kept: a tokenizer, or the user's next request needs them.
     pub(crate) keep_text: bool,
     /// Whether a tokenizer will read what is handed over.
@@ -150,7 +154,9 @@ impl Attempt {
         let picked_up_us = exchanger.now_us();
         let ask = prompts.ask_in(dialogue.as_deref_mut(), user, nth);
         let turn = dialogue.map(|dialogue| dialogue.turn());
-        let answer = Answer::new(exchanger.form, ask.length.max_tokens, exchanger.keep_text);
+        let moulds = Rc::clone(&exchanger.moulds);
+        let answer =
+            Answer::new(exchanger.form, ask.length.max_tokens, exchanger.keep_text, moulds);
         Self {
             intended_us,
             picked_up_us,

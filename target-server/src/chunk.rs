@@ -5,8 +5,8 @@
 //! the dialect is [`Malformed`], never an empty delta.
 
 mod embeddings;
+mod mould;
 mod responses;
-mod template;
 mod wire;
 
 use std::borrow::Cow;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use shared::Endpoint;
 
 use crate::excerpt::{BODY_BYTES, excerpt};
-pub use template::Template;
+pub use mould::{Moulded, Moulds};
 use wire::{Body, Choice, Content};
 
 /// Most bytes of an unreadable event that its error carries.
@@ -138,12 +138,14 @@ pub fn read(data: &[u8]) -> Result<Message<'_>, Malformed> {
         b"" => return Ok(Message::Delta(Delta::default())),
         _ => (),
     }
-    if let Some(text) = replaced_utf8(data) {
-        let body = serde_json::from_str(&text).map_err(|error| Malformed::new(data, &error))?;
-        return message(body, data).map(Message::into_owned);
+    match std::str::from_utf8(data) {
+        Ok(text) => message(parsed(text, data)?, data),
+        // With the replacements that the event-stream rules ask for.
+        Err(_) => {
+            let text = String::from_utf8_lossy(data);
+            message(parsed(&text, data)?, data).map(Message::into_owned)
+        }
     }
-    let body = serde_json::from_slice(data).map_err(|error| Malformed::new(data, &error))?;
-    message(body, data)
 }
 
 /// Reads the `data` of one event of a response's stream.
@@ -170,9 +172,9 @@ pub fn read_answer(body: &[u8]) -> Result<Reply, Malformed> {
     let Some(choice) = choices.into_iter().next() else {
         return Err(Malformed::new(body, &"it has no choices"));
     };
-    let reasoning = choice.message.as_ref().and_then(Content::reasoning).map(str::to_owned);
+    let reasoning = choice.message.as_deref().and_then(Content::reasoning).map(str::to_owned);
     let mut pieces = Pieces::default();
-    choice.message.into_iter().for_each(|message| pieces.take_answer(message));
+    choice.message.into_iter().for_each(|message| pieces.take_answer(*message));
     pieces.take(choice.text, true);
     Ok(Reply::Answer(Answer {
         text: pieces.text.into_owned(),
@@ -191,14 +193,6 @@ fn parsed<'a, T: Deserialize<'a>>(text: &'a str, data: &[u8]) -> Result<T, Malfo
     serde_json::from_str(text).map_err(|error| Malformed::new(data, &error))
 }
 
-/// The text of data that is not UTF-8, with the replacements that the event-stream rules ask for.
-fn replaced_utf8(data: &[u8]) -> Option<String> {
-    match std::str::from_utf8(data) {
-        Ok(_) => None,
-        Err(_) => Some(String::from_utf8_lossy(data).into_owned()),
-    }
-}
-
 fn message<'a>(mut body: Body<'a>, data: &[u8]) -> Result<Message<'a>, Malformed> {
     if let Some(words) = body.error_words() {
         return Ok(Message::Error(excerpt(words.as_bytes(), BODY_BYTES)));
@@ -212,7 +206,7 @@ fn message<'a>(mut body: Body<'a>, data: &[u8]) -> Result<Message<'a>, Malformed
     let mut finish_reason = None;
     for Choice { delta, text, finish_reason: reason, .. } in body.choices.unwrap_or_default() {
         if let Some(delta) = delta {
-            pieces.take_delta(delta);
+            pieces.take_delta(*delta);
         }
         pieces.take(text, true);
         finish_reason = reason.and_then(wire::Text::filled).or(finish_reason);

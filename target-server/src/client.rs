@@ -9,7 +9,7 @@
 mod connection;
 
 use std::{
-    io,
+    io::{self, Write as _},
     net::SocketAddr,
     sync::{
         Arc,
@@ -257,12 +257,14 @@ impl Client {
         self.connect_timeout
     }
 
-    /// The head of a request whose body has so many bytes.
-    pub fn head(&self, body_bytes: usize) -> Vec<u8> {
-        let mut head = self.head.clone();
-        head.extend_from_slice(body_bytes.to_string().as_bytes());
-        head.extend_from_slice(b"\r\n\r\n");
-        head
+    /// The request that has `body`, as it goes over an HTTP/1.1 connection.
+    pub fn written(&self, body: &[u8]) -> Vec<u8> {
+        const LENGTH_AND_END: usize = 24;
+        let mut request = Vec::with_capacity(self.head.len() + LENGTH_AND_END + body.len());
+        request.extend_from_slice(&self.head);
+        write!(request, "{}\r\n\r\n", body.len()).expect("a vector takes everything");
+        request.extend_from_slice(body);
+        request
     }
 
     async fn connect_any(&self, clock: &Arc<Clock>) -> Result<Connection, ConnectFailure> {

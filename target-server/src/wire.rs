@@ -128,14 +128,17 @@ impl Wire {
     }
 
     /// Sends a request: the first byte that is written from here on is stamped.
-    pub fn send(&mut self, clock: &Clock, head: &[u8], body: &[u8]) -> io::Result<()> {
+    pub fn send(&mut self, clock: &Clock, request: &[u8]) -> io::Result<()> {
         self.stamps.expect_send();
         if let Some(session) = &mut self.tls {
-            session.writer().write_all(head)?;
-            session.writer().write_all(body)?;
+            session.writer().write_all(request)?;
+        } else if self.outgoing.is_empty() {
+            // Mostly all of it is taken at once, and nothing need be kept.
+            let (written, outcome) = self.write(clock, request);
+            self.outgoing.extend_from_slice(&request[written..]);
+            return outcome;
         } else {
-            self.outgoing.extend_from_slice(head);
-            self.outgoing.extend_from_slice(body);
+            self.outgoing.extend_from_slice(request);
         }
         self.flush(clock)
     }
@@ -147,29 +150,36 @@ impl Wire {
                 session.write_tls(&mut self.outgoing)?;
             }
         }
+        if self.outgoing.is_empty() {
+            return Ok(());
+        }
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        let (written, outcome) = self.write(clock, &outgoing);
+        if written < outgoing.len() {
+            outgoing.drain(..written);
+            self.outgoing = outgoing;
+        }
+        outcome
+    }
+
+    /// Writes what the socket takes of `bytes`: how many, and what kept it from the others.
+    fn write(&mut self, clock: &Clock, bytes: &[u8]) -> (usize, io::Result<()>) {
         let mut written = 0;
         let outcome = loop {
-            if written == self.outgoing.len() {
+            if written == bytes.len() {
+                self.stamps.note_written(clock.now_ns());
                 break Ok(());
             }
             self.stamps.note_write(clock.now_ns());
-            match self.socket.write(&self.outgoing[written..]) {
+            match self.socket.write(&bytes[written..]) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                Ok(bytes) => written += bytes,
+                Ok(taken) => written += taken,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => break Err(error),
             }
         };
-        if written == self.outgoing.len() {
-            if written > 0 {
-                self.stamps.note_written(clock.now_ns());
-            }
-            self.outgoing = Vec::new();
-        } else {
-            self.outgoing.drain(..written);
-        }
-        outcome
+        (written, outcome)
     }
 
     /// Reads once; none when there is nothing to read now.

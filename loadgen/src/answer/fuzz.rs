@@ -25,7 +25,7 @@ struct Seen {
 /// By way of the instrument's own reader and answer.
 fn seen(pieces: &[&[u8]]) -> Seen {
     let mut reader = ResponseReader::default();
-    let mut answer = Answer::new(CHAT, 128, true);
+    let mut answer = Answer::new(CHAT, 128, true, Rc::default());
     let mut outcome = Ok(());
     'read: for piece in pieces {
         let mut input = *piece;
@@ -193,7 +193,7 @@ proptest! {
     ) {
         let stream = change(stream, &changes);
         let Some(text) = plainly_read(&stream) else { return Ok(()) };
-        let mut answer = Answer::new(CHAT, 128, true);
+        let mut answer = Answer::new(CHAT, 128, true, Rc::default());
         prop_assert!(answer.take(&stream, 0, 0).is_ok());
         prop_assert_eq!(answer.text, text);
     }

@@ -122,6 +122,7 @@ impl LoadThread {
 
     fn exchanger(&self) -> Exchanger {
         Exchanger {
+            moulds: Rc::default(),
             clients: self.run.targets.each().iter().map(|it| Arc::clone(&it.client)).collect(),
             clock: Arc::clone(&self.clock),
             limits: self.run.limits,

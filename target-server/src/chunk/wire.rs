@@ -34,12 +34,13 @@ pub(super) struct Body<'a> {
 
 #[derive(Deserialize)]
 pub(super) struct Choice<'a> {
-    /// Chat, streamed.
+    /// Chat, streamed. Boxed, as the other: a list grows by four, and so large a piece of memory
+    /// costs more than the reading.
     #[serde(borrow, default)]
-    pub(super) delta: Option<Content<'a>>,
+    pub(super) delta: Option<Box<Content<'a>>>,
     /// Chat, whole.
     #[serde(borrow, default)]
-    pub(super) message: Option<Content<'a>>,
+    pub(super) message: Option<Box<Content<'a>>>,
     /// Text completions, both.
     #[serde(borrow, default)]
     pub(super) text: Option<Text<'a>>,

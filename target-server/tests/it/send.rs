@@ -71,7 +71,7 @@ async fn a_readiness_loop_tells_the_same() {
     while wire.stamps().written_ns().is_none() {
         poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
         if wire.is_connected().unwrap() && !sent {
-            wire.send(&clock, &client.head(BODY_BYTES), &vec![b'x'; BODY_BYTES]).unwrap();
+            wire.send(&clock, &client.written(&vec![b'x'; BODY_BYTES])).unwrap();
             sent = true;
             assert_eq!(wire.stamps().written_ns(), None, "nobody reads yet");
         } else if sent {

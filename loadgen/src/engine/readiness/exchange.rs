@@ -5,7 +5,7 @@
 
 use std::io;
 
-use mio::{Registry, Token};
+use mio::{Registry, Token, event::Event};
 use target::{
     client::Client,
     excerpt,
@@ -28,10 +28,26 @@ pub(super) enum Standing {
     Over(Result<(), RequestFailure>, Option<Wire>),
 }
 
+/// What the kernel told of a socket.
+#[derive(Clone, Copy)]
+pub(super) struct Told {
+    /// There is something to read, be it the end.
+    pub(super) readable: bool,
+    /// The server has closed its side, and there is an end to read behind what it said.
+    pub(super) closing: bool,
+}
+
+impl From<&Event> for Told {
+    fn from(event: &Event) -> Self {
+        let closing = event.is_read_closed() || event.is_error();
+        Self { readable: event.is_readable() || closing, closing }
+    }
+}
+
 /// A request on its way.
 pub(super) struct Exchange {
     pub(super) attempt: Attempt,
-    body: Vec<u8>,
+    request: Vec<u8>,
     token: Token,
     /// None only while it is handed on.
     wire: Option<Wire>,
@@ -61,14 +77,14 @@ impl Exchange {
     /// A request over `kept`, or over a connection that [`Exchange::begin`] opens.
     pub(super) fn new(
         attempt: Attempt,
-        body: Vec<u8>,
+        request: Vec<u8>,
         token: Token,
         kept: Option<Wire>,
         now_us: Micros,
     ) -> Self {
         Self {
             attempt,
-            body,
+            request,
             token,
             wire: kept,
             reader: ResponseReader::default(),
@@ -97,17 +113,16 @@ impl Exchange {
         self.standing(outcome)
     }
 
-    /// The socket has something to read, or takes something; `closing`: the server has closed its
-    /// side, and there is an end to read behind what it said.
+    /// The socket has something to read, or takes something: `told` says which.
     pub(super) fn on_ready(
         &mut self,
         ex: &Exchanger,
         registry: &Registry,
         buffer: &mut ReadBuffer,
-        closing: bool,
+        told: Told,
     ) -> Standing {
-        let outcome = self.go_on(ex, registry, buffer, closing);
-        if closing && matches!(outcome, Ok(true)) {
+        let outcome = self.go_on(ex, registry, buffer, told);
+        if told.closing && matches!(outcome, Ok(true)) {
             // Its end has been told of with the answer's, and will not be told of again.
             self.distrust();
         }
@@ -195,7 +210,6 @@ impl Exchange {
     }
 
     fn send(&mut self, ex: &Exchanger) -> io::Result<bool> {
-        let client = self.client(ex);
         let Some(wire) = &mut self.wire else { return Ok(false) };
         let now_us = ex.now_us();
         (self.sent_at_us, self.last_byte_us) = (Some(now_us), now_us);
@@ -203,7 +217,7 @@ impl Exchange {
             // Patience counts from the first sending, whatever the connection did before.
             self.began_us = now_us;
         }
-        wire.send(&ex.clock, &client.head(self.body.len()), &self.body)?;
+        wire.send(&ex.clock, &self.request)?;
         self.attempt.sent_us = wire.stamps().sent_ns().map(|ns| ns / 1_000);
         Ok(false)
     }
@@ -214,7 +228,7 @@ impl Exchange {
         ex: &Exchanger,
         registry: &Registry,
         buffer: &mut ReadBuffer,
-        closing: bool,
+        told: Told,
     ) -> Result<bool, RequestFailure> {
         loop {
             let Some(wire) = &mut self.wire else { return Ok(false) };
@@ -240,6 +254,10 @@ impl Exchange {
                 return self.lost(error, shaking_hands, ex, registry);
             }
             let Some(wire) = &mut self.wire else { return Ok(false) };
+            if !told.readable && !wire.is_secured() {
+                // It has only been told that the socket takes bytes.
+                return Ok(false);
+            }
             let received = match wire.receive(&ex.clock, buffer) {
                 Ok(Some(received)) => received,
                 Ok(None) => return Ok(false),
@@ -261,7 +279,7 @@ impl Exchange {
                 return self.lost(end, shaking_hands, ex, registry);
             }
             // A short read has emptied the socket; a handshake may have something to say.
-            let may_be_more = more || closing || (shaking_hands && self.sent_at_us.is_none());
+            let may_be_more = more || told.closing || (shaking_hands && self.sent_at_us.is_none());
             if !may_be_more {
                 return Ok(false);
             }

@@ -147,10 +147,10 @@ impl Readiness {
                 let seat = &mut turn.seats[index];
                 match &mut seat.doing {
                     Doing::Asking(exchange) => {
-                        let closing = event.is_read_closed() || event.is_error();
                         let registry = turn.poll.registry();
+                        let told = event.into();
                         let standing =
-                            exchange.on_ready(&self.exchanger, registry, &mut buffer, closing);
+                            exchange.on_ready(&self.exchanger, registry, &mut buffer, told);
                         self.settle(&mut turn, index, standing);
                     }
                     // The server has closed it, or says what nobody asked for.
@@ -260,7 +260,8 @@ impl Readiness {
         let attempt = Attempt::new(who, target, seat.due_us, &run.prompts, dialogue, exchanger);
         let body = run.request.body(attempt.ask.said(), attempt.ask.length);
         let now_us = exchanger.now_us();
-        let mut exchange = Exchange::new(attempt, body, Token(index), kept, now_us);
+        let request = exchanger.client(target).written(&body);
+        let mut exchange = Exchange::new(attempt, request, Token(index), kept, now_us);
         let standing = exchange.begin(exchanger, registry);
         seat.doing = Doing::Asking(Box::new(exchange));
         standing

@@ -1,5 +1,7 @@
 //! A row as a conversation: what a user says turn by turn, and how long each answer may be.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 use shared::{Endpoint, MaxTokens};
 use target::request::{Length, Message, Part, Role};
@@ -11,6 +13,9 @@ use super::{
     row::{ANSWERS, CONVERSATIONS, IMAGES, LENGTHS, PROMPTS, Row, SYSTEMS},
 };
 use crate::prompt::{Ask, LONGEST_PROMPT, Tokenizer};
+
+/// Bytes of a tag and what stands around it.
+const TAG_BYTES: usize = 19;
 
 /// A conversation of a data set, of one turn or more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +166,7 @@ impl Conversation {
         let length = length.at_most(self.turns[0].output_tokens);
         // Most prompts: no list is made for them.
         if let Some(text) = self.plain() {
-            return Ask::text(format!("[{tag:016x}] {text}"), length);
+            return Ask::text(tagged(tag, text), length);
         }
         Ask::messages(self.begun(tag), length)
     }
@@ -172,7 +177,7 @@ impl Conversation {
         let mut messages: Vec<Message> = self.opening.iter().chain(asked).cloned().collect();
         let first = &mut messages[0].parts;
         match first.iter_mut().find_map(Part::text_mut) {
-            Some(text) => *text = format!("[{tag:016x}] {text}").into(),
+            Some(text) => *text = tagged(tag, text).into(),
             None => first.insert(0, Part::Text(format!("[{tag:016x}]").into())),
         }
         messages
@@ -182,6 +187,14 @@ impl Conversation {
     pub(in crate::prompt) fn turn(&self, nth: usize) -> Option<&Turn> {
         self.turns.get(nth)
     }
+}
+
+/// `text` behind `tag`.
+fn tagged(tag: u64, text: &str) -> String {
+    let mut tagged = String::with_capacity(TAG_BYTES + text.len());
+    let _ = write!(tagged, "[{tag:016x}] ");
+    tagged.push_str(text);
+    tagged
 }
 
 /// The messages of a list, or of a text that is one.
