@@ -99,6 +99,12 @@ const OPERATIONS: &[Operation] = &[
         refuses: &[400, 404, 409, 414],
     },
     Operation {
+        id: "drain_runner",
+        query: no_fields,
+        body: Body::None,
+        refuses: &[400, 404, 409, 414],
+    },
+    Operation {
         id: "get_timeseries",
         query: no_fields,
         body: Body::None,

@@ -39,6 +39,7 @@ kinds! {
     TIMEOUT = 408, "request-timeout", "The request came too slowly";
     STILL_ACTIVE = 409, "still-active", "The benchmark is not over";
     ALREADY_OVER = 409, "already-over", "The benchmark is over";
+    RUNNER_GONE = 409, "runner-gone", "The runner is gone";
     TOO_LARGE = 413, "too-large", "The body is too large";
     QUERY_TOO_LONG = 414, "query-too-long", "The query is too long";
     MEDIA_TYPE = 415, "unsupported-media-type", "The body's type is not supported";
@@ -147,7 +148,10 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let said = error.to_string();
         match error {
-            StoreError::NotFound(_) => Self::told(Kind::NOT_FOUND, said),
+            StoreError::NotFound(_) | StoreError::UnknownRunner(_) => {
+                Self::told(Kind::NOT_FOUND, said)
+            }
+            StoreError::RunnerGone(_) => Self::told(Kind::RUNNER_GONE, said),
             StoreError::Active { .. } => Self::told(Kind::STILL_ACTIVE, said),
             StoreError::AlreadyOver { .. } => Self::told(Kind::ALREADY_OVER, said),
             StoreError::Immutable(errors) => Self::fields(Kind::IMMUTABLE, errors),

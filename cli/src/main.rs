@@ -12,6 +12,7 @@ mod local;
 mod master_key;
 mod requests;
 mod run;
+mod runners;
 mod server;
 mod table;
 mod up;
@@ -81,6 +82,10 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// List the runners of a server
+    Runners(runners::RunnersArgs),
+    /// Have a runner take up nothing more and end when its run has
+    Drain(runners::DrainArgs),
     /// Set up the database, or bring it up to date
     Migrate {
         #[command(flatten)]
@@ -114,6 +119,8 @@ async fn main() -> ExitCode {
         Command::Requests(requests) => requests.run().await,
         Command::List { page, limit, server } => list(page, limit, &server).await,
         Command::Cancel { id, server } => cancel(id, &server).await,
+        Command::Runners(runners) => runners.run().await,
+        Command::Drain(drain) => drain.run().await,
         Command::Migrate { database, log } => migrate(&database, &log).await,
         Command::Simulate { host, port, settings, log } => {
             simulate(&host, port, settings, &log).await

@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use reqwest::{Method, RequestBuilder, StatusCode, Url, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
-use shared::{Benchmark, BenchmarkId, request::Fields};
+use shared::{Benchmark, BenchmarkId, Runner, request::Fields};
 
 use crate::{failure::Failure, requests::Format};
 
@@ -63,6 +63,11 @@ pub(crate) struct Read {
 pub(crate) struct Listed {
     pub(crate) results: Vec<Benchmark>,
     pub(crate) total: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Runners {
+    results: Vec<Runner>,
 }
 
 impl Server {
@@ -133,6 +138,20 @@ impl Server {
     /// Asks for a benchmark's end.
     pub(crate) async fn cancel(&self, id: BenchmarkId) -> Result<Read, Failure> {
         self.read(self.request(Method::POST, &format!("api/v1/benchmarks/{id}/cancel"))).await
+    }
+
+    /// The runners of late, and the JSON they were read from.
+    pub(crate) async fn runners(&self) -> Result<(Vec<Runner>, String), Failure> {
+        let (listed, json): (Runners, _) =
+            self.answer(self.request(Method::GET, "api/v1/runners")).await?;
+        Ok((listed.results, json))
+    }
+
+    /// Asks a runner to take up nothing more.
+    pub(crate) async fn drain(&self, id: &str) -> Result<Runner, Failure> {
+        let id = id.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+        let path = format!("api/v1/runners/{id}/drain");
+        Ok(self.answer(self.request(Method::POST, &path)).await?.0)
     }
 
     /// Writes the rows of a benchmark's requests to `out`, as they come.

@@ -137,6 +137,15 @@ fn boxed<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
+/// A table whose first `texts` columns are texts, and the others figures.
+pub(crate) fn of_texts<const N: usize>(header: [&str; N], texts: usize) -> Table {
+    let mut table = boxed(header);
+    for column in table.column_iter_mut().take(texts) {
+        column.set_cell_alignment(CellAlignment::Left);
+    }
+    table
+}
+
 fn latency(report: &Report) -> String {
     let latency = &report.latency;
     let mut table = boxed(["Each request", "p50", "p90", "p99", "mean", "max", "n"]);
@@ -267,12 +276,8 @@ fn shortened(text: &str) -> String {
 
 /// Benchmarks, one a line.
 pub(crate) fn list(benchmarks: &[Benchmark]) -> String {
-    let mut table = boxed(["id", "status", "model", "target", "users", "TTFT p50", "out tok/s"]);
-    for column in [1, 2, 3] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Left);
-        }
-    }
+    let header = ["id", "status", "model", "target", "users", "TTFT p50", "out tok/s"];
+    let mut table = of_texts(header, 4);
     for benchmark in benchmarks {
         let report = benchmark.report.as_ref();
         let ttft_ms = report.and_then(|r| r.latency.ttft_ms.as_ref()).map(|d| d.p50);

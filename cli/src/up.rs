@@ -102,7 +102,7 @@ impl Service {
             self.database.master_key = Some(master_key::of(&self.database.data_dir)?);
         }
         let store = self.database.open().await?;
-        // Each must end when the other has: half a service serves nobody.
+        // Each must end when the other has failed: half a service serves nobody.
         let api = {
             let (store, shutdown) = (store.clone(), shutdown.clone());
             async move {
@@ -115,8 +115,13 @@ impl Service {
             let shutdown = shutdown.clone();
             let data_dir = self.database.data_dir;
             async move {
-                let worked = runner::run(self.runner, store, &data_dir, shutdown.clone()).await;
-                shutdown.cancel();
+                let at_once = daemon::Shutdown::at_once(shutdown.clone());
+                let worked = runner::run(self.runner, store, &data_dir, at_once).await;
+                if worked.is_err() {
+                    shutdown.cancel();
+                } else if !shutdown.is_cancelled() {
+                    tracing::warn!("the runner has drained as asked; the API goes on without one");
+                }
                 worked
             }
         };

@@ -2,11 +2,16 @@
 //!
 //! Knows nothing of what the process does in between.
 
+mod shutdown;
+
 use std::{ffi::OsStr, io::IsTerminal, process::ExitCode};
 
 use clap::{Args, Parser, ValueEnum, builder::Resettable};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+
+pub use self::shutdown::Shutdown;
+use self::shutdown::Signals;
 
 /// How a process logs.
 #[derive(Args, Clone, Debug)]
@@ -72,23 +77,14 @@ fn is_empty_variable(name: &OsStr) -> bool {
 ///
 /// Outside a tokio runtime, or where the system has no signals.
 pub fn shutdown_on_signal() -> CancellationToken {
-    use tokio::signal::unix::{SignalKind, signal};
-
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    let mut terminate = signal(SignalKind::terminate()).expect("the system has signals");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("the system has signals");
+    let mut signals = Signals::listen();
     tokio::spawn(async move {
-        for nth in 0.. {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if nth > 0 {
-                std::process::exit(130);
-            }
-            token.cancel();
-        }
+        signals.next().await;
+        token.cancel();
+        signals.next().await;
+        std::process::exit(130);
     });
     shutdown
 }

@@ -15,6 +15,8 @@ pub struct Model {
     pub max_users: i32,
     pub booted_at_ms: i64,
     pub last_seen_ms: i64,
+    /// When somebody asked it to take up nothing more.
+    pub drain_requested_at_ms: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -17,8 +17,8 @@ mod sample;
 mod trace;
 
 pub use engine::{
-    Control, Driver, Handicap, Outcome, PrepareError, Prepared, Settings, Snapshot, prepare,
-    socket_capacity,
+    Control, Deadline, Driver, Handicap, Outcome, PrepareError, Prepared, Settings, Snapshot,
+    prepare, socket_capacity,
 };
 pub use metrics::{Histogram, UnreadableHistogram};
 pub use prompt::{Hub, InvalidHub};

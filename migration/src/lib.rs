@@ -17,6 +17,7 @@ mod m20261124_000002_triggers;
 mod m20261124_000003_artifacts;
 mod m20261124_000004_idempotency;
 mod m20261124_000005_targets;
+mod m20261124_000006_drain;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000003_artifacts::Migration),
             Box::new(m20261124_000004_idempotency::Migration),
             Box::new(m20261124_000005_targets::Migration),
+            Box::new(m20261124_000006_drain::Migration),
         ]
     }
 }

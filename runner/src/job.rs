@@ -1,8 +1,12 @@
 //! One benchmark, from its claim to its end.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use daemon::causes;
+use daemon::{Shutdown, causes};
 use loadgen::{Control, Prepared, Snapshot};
 use shared::{BenchmarkId, Reason, ReasonCode, RunnerId, State};
 use store::{Claim, Ending, Held, Store, StoreError};
@@ -34,7 +38,7 @@ struct Inner {
     max_users: u32,
     instrument: loadgen::Settings,
     seat: Arc<Semaphore>,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
 }
 
 impl Desk {
@@ -43,7 +47,7 @@ impl Desk {
         store: Store,
         data_dir: &Path,
         registry: &Registry,
-        shutdown: CancellationToken,
+        shutdown: Shutdown,
     ) -> anyhow::Result<Self> {
         let own = store.server().into_iter().collect();
         Ok(Self(Arc::new(Inner {
@@ -62,9 +66,10 @@ impl Desk {
         let Ok(seat) = Arc::clone(&self.0.seat).acquire_owned().await else { return };
         let working = tokio::spawn(async move {
             let _seat = seat;
-            while !self.0.shutdown.is_cancelled() {
+            while !self.0.shutdown.draining().is_cancelled() {
+                let claimed_at = Instant::now();
                 match self.0.store.claim(&self.0.runner, self.0.max_users).await {
-                    Ok(Some(claim)) => Box::pin(self.0.work_off(claim)).await,
+                    Ok(Some(claim)) => Box::pin(self.0.work_off(claim, claimed_at)).await,
                     Ok(None) => break,
                     Err(error) => {
                         tracing::warn!(error = %causes(&error), "cannot look for work");
@@ -86,15 +91,15 @@ impl Desk {
 }
 
 impl Inner {
-    async fn work_off(&self, claim: Claim) {
+    async fn work_off(&self, claim: Claim, claimed_at: Instant) {
         let held = claim.held;
-        let order = StopOrder::new();
+        let order = StopOrder::none(claimed_at, &self.store.lease());
         let over = CancellationToken::new();
         let keeper = tokio::spawn(lease::keep(
             self.store.clone(),
             held,
             order.clone(),
-            self.shutdown.clone(),
+            self.shutdown.now().clone(),
             over.clone(),
         ));
         tracing::info!(benchmark = %held.id, fence = held.fence, "run taken up");
@@ -106,8 +111,8 @@ impl Inner {
         let _ = keeper.await;
     }
 
-    /// Runs it; none when it is to be given back, because this runner is to stop and no load was
-    /// sent.
+    /// Runs it; none when it is to be given back, because this runner is to take up nothing more and
+    /// no load was sent.
     async fn run(&self, claim: Claim, order: &StopOrder) -> Option<Ending> {
         let Claim { held, spec, api_key, .. } = claim;
         let key = match api_key {
@@ -123,6 +128,7 @@ impl Inner {
         let prepared = tokio::select! {
             prepared = tokio::time::timeout(MOST_PREPARATION, loadgen::prepare(spec, key, &instrument)) => prepared,
             () = order.token().cancelled() => return stopped_before_load(order),
+            () = self.shutdown.draining().cancelled() => return stopped_before_load(order),
         };
         let prepared = match prepared {
             Ok(Ok(prepared)) => prepared,
@@ -133,6 +139,9 @@ impl Inner {
                 return Some(ending::without_load(State::TimedOut, reason));
             }
         };
+        if self.shutdown.draining().is_cancelled() {
+            return stopped_before_load(order);
+        }
         // Committed before the first request: from here on this run is never started again.
         match self.store.load_starts(&held, prepared.model()).await {
             Ok(()) => Some(self.drive(prepared, &held, order).await),
@@ -156,12 +165,15 @@ impl Inner {
         let observer = tokio::spawn(observer::observe(self.store.clone(), *held, watched));
         let control = Control { stop: order.token().clone(), snapshots };
         let (spool, prepared) = Spool::of(prepared, &self.instrument.data_dir);
-        let mut outcome = prepared.run(control).await;
+        let mut outcome = prepared.until(order.deadline().clone()).run(control).await;
+        if order.deadline().is_missed() {
+            order.give(StopCause::LeaseLost);
+        }
         let _ = observer.await;
         if let Err(error) = self.store.progress(held, &outcome.progress, None).await {
             tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store progress");
         }
-        let requests = spool.store(&self.store, held, &mut outcome, &self.shutdown).await;
+        let requests = spool.store(&self.store, held, &mut outcome, self.shutdown.now()).await;
         ending::of_outcome(outcome, order.cause(), requests)
     }
 
@@ -191,6 +203,10 @@ impl Inner {
     async fn give_back(&self, held: &Held) {
         match self.store.give_back(held).await {
             Ok(()) => tracing::info!(benchmark = %held.id, "run given back unstarted"),
+            Err(StoreError::CancelRequested(_)) => {
+                let (to, reason) = ending::of_stop(StopCause::Cancelled);
+                Box::pin(self.store_ending(held, ending::of_nothing(to, reason))).await;
+            }
             Err(error) => log_not_given_back(held.id, &error),
         }
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use daemon::causes;
 use futures::StreamExt;
+use loadgen::Deadline;
 use shared::BenchmarkId;
 use store::{Held, Lease, Renewal, Store};
 use tokio::sync::watch;
@@ -44,11 +45,18 @@ pub(crate) enum StopCause {
 pub(crate) struct StopOrder {
     token: CancellationToken,
     cause: watch::Sender<Option<StopCause>>,
+    /// Until when load may be sent without a further renewal.
+    deadline: Deadline,
 }
 
 impl StopOrder {
-    pub(crate) fn new() -> Self {
-        Self { token: CancellationToken::new(), cause: watch::Sender::new(None) }
+    /// None yet, for a run whose claim was asked for at `claimed_at`.
+    pub(crate) fn none(claimed_at: Instant, lease: &Lease) -> Self {
+        Self {
+            token: CancellationToken::new(),
+            cause: watch::Sender::new(None),
+            deadline: Deadline::at(claimed_at + self_fence_after(lease)),
+        }
     }
 
     pub(crate) fn give(&self, cause: StopCause) {
@@ -59,6 +67,10 @@ impl StopOrder {
 
     pub(crate) fn cause(&self) -> Option<StopCause> {
         *self.cause.borrow()
+    }
+
+    pub(crate) fn deadline(&self) -> &Deadline {
+        &self.deadline
     }
 
     pub(crate) fn token(&self) -> &CancellationToken {
@@ -82,7 +94,10 @@ pub(crate) async fn keep(
         loop {
             let asked_at = Instant::now();
             match tokio::time::timeout(self_fence_after(&lease) / 4, store.renew(&held)).await {
-                Ok(Ok(Renewal::Held)) => renewed_at = asked_at,
+                Ok(Ok(Renewal::Held)) => {
+                    renewed_at = asked_at;
+                    order.deadline.put_off(asked_at + self_fence_after(&lease));
+                }
                 Ok(Ok(Renewal::CancelRequested)) => {
                     renewed_at = asked_at;
                     order.give(StopCause::Cancelled);

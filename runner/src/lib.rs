@@ -14,7 +14,7 @@ mod spool;
 
 use std::{path::Path, time::Duration};
 
-use daemon::causes;
+use daemon::{Shutdown, causes};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -26,8 +26,10 @@ const LOOK_FOR_SCHEMA_EVERY: Duration = Duration::from_millis(500);
 /// Between two tries to get the queue back.
 const RETRY_QUEUE_AFTER: Duration = Duration::from_secs(1);
 
-/// Works off benchmarks until `shutdown`; then the run under way is stopped, stored with what it
-/// measured, and only then this returns. Data sets and tokenizers lie under `data_dir`.
+/// Works off benchmarks until it is to drain, by `shutdown` or because somebody asked over the API:
+/// then the run under way may go on until `shutdown` says now, and only when its end is stored this
+/// returns. Data sets and tokenizers lie under
+/// `data_dir`.
 ///
 /// # Errors
 ///
@@ -36,33 +38,38 @@ pub async fn run(
     settings: Settings,
     store: Store,
     data_dir: &Path,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    if !wait_for_schema(&store, &shutdown).await {
+    let shutdown = shutdown.step();
+    let draining = shutdown.draining();
+    if !wait_for_schema(&store, draining).await {
         return Ok(());
     }
     let registry = Registry::enter(&settings, store.clone()).await?;
     tracing::info!(runner = %registry.id(), name = registry.name(), "runner is ready");
-    let housekeeping = tokio::spawn(housekeeping(store.clone(), shutdown.clone()));
-    let beats = tokio::spawn(registry.clone().beat_until(shutdown.clone()));
+    let over = CancellationToken::new();
+    let housekeeping = tokio::spawn(housekeeping(store.clone(), over.clone()));
+    let beats = tokio::spawn(registry.clone().beat_until(over.clone(), draining.clone()));
     let desk = Desk::new(&settings, store.clone(), data_dir, &registry, shutdown.clone())?;
 
-    while !shutdown.is_cancelled() {
+    while !draining.is_cancelled() {
         let look = {
             let desk = desk.clone();
             move || desk.clone().look()
         };
-        let worked = store.work(registry.id(), look, shutdown.clone());
+        let worked = store.work(registry.id(), look, draining.clone());
         tokio::select! {
             // The worker loop is dropped, not drained: a run under way is not its concern.
-            () = shutdown.cancelled() => break,
+            () = draining.cancelled() => break,
             outcome = worked => if let Err(error) = outcome {
                 tracing::warn!(error = %causes(&error), "the queue is out of reach; trying again");
             },
         }
-        tokio::time::sleep(RETRY_QUEUE_AFTER).await;
+        pause(RETRY_QUEUE_AFTER, draining).await;
     }
+    tracing::info!("runner is draining: it takes up nothing more");
     desk.close().await;
+    over.cancel();
     let _ = tokio::join!(housekeeping, beats);
     registry.leave().await;
     tracing::info!("runner has stopped");
@@ -85,9 +92,9 @@ async fn wait_for_schema(store: &Store, shutdown: &CancellationToken) -> bool {
 }
 
 /// Finds what others left behind: lost runs, lost tickets.
-async fn housekeeping(store: Store, shutdown: CancellationToken) {
+async fn housekeeping(store: Store, over: CancellationToken) {
     let every = lease::sweep_interval(&store.lease());
-    while !pause(every, &shutdown).await {
+    while !pause(every, &over).await {
         match store.sweep().await {
             Ok(swept) if swept != store::Swept::default() => tracing::info!(?swept, "swept"),
             Ok(_) => {}

@@ -1,8 +1,9 @@
 //! The runner's process.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
+use daemon::Shutdown;
 
 /// Works off benchmarks, one at a time; as many such processes as you like, on as many machines.
 #[derive(Parser)]
@@ -13,6 +14,9 @@ struct Options {
     /// Where the database is.
     #[command(flatten)]
     database: store::DatabaseSettings,
+    /// Seconds that the run under way still gets after SIGTERM; 0: it is stopped at once.
+    #[arg(long, env = "DRAIN_TIMEOUT_S", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    drain_timeout_s: u32,
     #[command(flatten)]
     log: daemon::Log,
 }
@@ -25,7 +29,8 @@ async fn main() -> ExitCode {
 }
 
 async fn work(options: Options) -> anyhow::Result<()> {
-    let shutdown = daemon::shutdown_on_signal();
+    let patience = Duration::from_secs(options.drain_timeout_s.into());
+    let shutdown = Shutdown::on_signal(patience);
     let store = options.database.open().await?;
     runner::run(options.settings, store, &options.database.data_dir, shutdown).await
 }

@@ -7,7 +7,7 @@ use shared::{RunnerId, RunnerState};
 use store::{Registration, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Settings, lease, pause};
+use crate::{Settings, lease};
 
 /// This start of this process, as it is registered.
 #[derive(Clone)]
@@ -37,13 +37,23 @@ impl Registry {
         &self.registration.name
     }
 
-    /// Says that this runner lives, until `shutdown`.
-    pub(crate) async fn beat_until(self, shutdown: CancellationToken) {
+    /// Says that this runner lives, and from `draining` on that it takes no work, until it is `over`.
+    /// Begins `draining` where somebody asks for that.
+    pub(crate) async fn beat_until(self, over: CancellationToken, draining: CancellationToken) {
         let every = lease::renew_interval(&self.store.lease());
-        while !pause(every, &shutdown).await {
-            self.say(RunnerState::Active).await;
+        loop {
+            let takes_work = !draining.is_cancelled();
+            let state = if takes_work { RunnerState::Active } else { RunnerState::Draining };
+            if self.say(state).await && takes_work {
+                tracing::info!("asked to drain: the run under way may end, however long it takes");
+                draining.cancel();
+            }
+            tokio::select! {
+                () = over.cancelled() => return,
+                () = draining.cancelled(), if takes_work => {}
+                () = tokio::time::sleep(every) => {}
+            }
         }
-        self.say(RunnerState::Draining).await;
     }
 
     /// Says goodbye.
@@ -51,13 +61,17 @@ impl Registry {
         self.say(RunnerState::Gone).await;
     }
 
-    async fn say(&self, state: RunnerState) {
+    /// Whether it was asked to drain.
+    async fn say(&self, state: RunnerState) -> bool {
         let said = match self.store.beat(self.id(), state).await {
-            Err(StoreError::UnknownRunner(_)) => self.store.register(&self.registration).await,
+            Err(StoreError::UnknownRunner(_)) => {
+                self.store.register(&self.registration).await.map(|()| false)
+            }
             said => said,
         };
-        if let Err(error) = said {
+        said.unwrap_or_else(|error| {
             tracing::warn!(error = %causes(&error), "cannot tell that this runner is {state:?}");
-        }
+            false
+        })
     }
 }

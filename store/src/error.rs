@@ -58,6 +58,9 @@ pub enum StoreError {
     /// The runner must register again.
     #[error("no runner is registered as {0}")]
     UnknownRunner(RunnerId),
+    /// It would have to be there for this.
+    #[error("runner {0} is gone")]
+    RunnerGone(RunnerId),
     /// A row that another version, or a hand, has written.
     #[error("benchmark {id} has {what} that this version cannot read")]
     UnreadableRow {

@@ -100,6 +100,10 @@ pub(crate) fn event(row: benchmark_event::Model) -> Result<Event, StoreError> {
 /// The runner that `row` holds; gone, if it was last seen before `seen_ms`.
 pub(crate) fn runner(row: runner::Model, held: Option<i64>, seen_ms: i64) -> Runner {
     let state = match row.state.as_str() {
+        // Asked to, and about to learn it.
+        "active" if row.last_seen_ms >= seen_ms && row.drain_requested_at_ms.is_some() => {
+            RunnerState::Draining
+        }
         "active" if row.last_seen_ms >= seen_ms => RunnerState::Active,
         "draining" if row.last_seen_ms >= seen_ms => RunnerState::Draining,
         _ => RunnerState::Gone,

@@ -37,6 +37,7 @@ impl Store {
             max_users: Set(i32::try_from(runner.max_users).unwrap_or(i32::MAX)),
             booted_at_ms: Set(now),
             last_seen_ms: Set(now),
+            drain_requested_at_ms: Set(None),
         };
         // A registration whose answer was lost may come again.
         runner::Entity::delete_by_id(&*runner.id.0).exec(&tx).await?;
@@ -45,25 +46,63 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that a runner lives, and whether it takes work.
+    /// Notes that a runner lives, and whether it takes work; whether somebody asked it to drain.
     ///
     /// # Errors
     ///
     /// [`StoreError::UnknownRunner`] where it must register again.
-    pub async fn beat(&self, runner: &RunnerId, state: RunnerState) -> Result<(), StoreError> {
+    pub async fn beat(&self, runner: &RunnerId, state: RunnerState) -> Result<bool, StoreError> {
         let c = &self.inner.database.main;
         let now = clock::expr(sea_orm::ConnectionTrait::get_database_backend(c));
         let seen = runner::Entity::update_many()
             .col_expr(runner::Column::LastSeenMs, now)
             .col_expr(runner::Column::State, Expr::value(rows::runner_state_word(state)))
             .filter(runner::Column::Id.eq(&*runner.0))
-            .exec(c)
+            .exec_with_returning(c)
             .await?;
-        if seen.rows_affected == 1 {
-            Ok(())
-        } else {
-            Err(StoreError::UnknownRunner(runner.clone()))
+        match seen.first() {
+            Some(row) => Ok(row.drain_requested_at_ms.is_some()),
+            None => Err(StoreError::UnknownRunner(runner.clone())),
         }
+    }
+
+    /// Asks a runner to take up nothing more and to end when its run has. It learns that with its
+    /// next beat. May be repeated.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::UnknownRunner`], or [`StoreError::RunnerGone`] where there is nobody to ask.
+    pub async fn drain(&self, runner: &RunnerId) -> Result<Runner, StoreError> {
+        let tx = self.inner.database.begin().await?;
+        let now = clock::now(&tx).await?;
+        let id = rows::storable(&runner.0);
+        let row = runner::Entity::find_by_id(&*id).lock_exclusive().one(&tx).await?;
+        let mut row = row.ok_or_else(|| StoreError::UnknownRunner(runner.clone()))?;
+        if row.drain_requested_at_ms.is_none() {
+            runner::Entity::update_many()
+                .col_expr(runner::Column::DrainRequestedAtMs, Expr::value(now))
+                .filter(runner::Column::Id.eq(&*id))
+                .exec(&tx)
+                .await?;
+            row.drain_requested_at_ms = Some(now);
+        }
+        let held = benchmark::Entity::find()
+            .select_only()
+            .column(benchmark::Column::Id)
+            .filter(benchmark::Column::RunnerId.eq(&*id))
+            .filter(
+                benchmark::Column::Status
+                    .is_in([State::Running.as_str(), State::Cancelling.as_str()]),
+            )
+            .into_tuple()
+            .one(&tx)
+            .await?;
+        let found = rows::runner(row, held, now - self.lease().ttl_ms());
+        if found.state == RunnerState::Gone {
+            return Err(StoreError::RunnerGone(runner.clone()));
+        }
+        tx.commit().await?;
+        Ok(found)
     }
 
     /// The runners of the last day, newest first.

@@ -105,9 +105,9 @@ pub(super) fn refuse_with(operation: &mut Value, statuses: &[u16]) {
         let means = match status {
             400 => "The request cannot be read.",
             401 => "Credentials are missing or wrong.",
-            404 => "No benchmark has this id.",
+            404 => "Nothing has this id.",
             408 => "The body came too slowly.",
-            409 => "The benchmark is not in a state that allows this.",
+            409 => "It is not in a state that allows this.",
             413 => "The body is larger than 256 KiB.",
             414 => "The query is longer than 8 KiB.",
             415 => "The body's content type is not taken.",

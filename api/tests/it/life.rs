@@ -194,5 +194,19 @@ async fn runners_are_listed_with_what_they_run() {
         assert_eq!(runners.json["total"], 1);
         assert_eq!(runners.json["results"][0]["name"], "test-runner");
         assert_eq!(runners.json["results"][0]["benchmark"], id);
+
+        let runner = runners.json["results"][0]["id"].as_str().unwrap().to_owned();
+        for _ in 0..2 {
+            let asked = app.post(&format!("/api/v1/runners/{runner}/drain")).await;
+            assert_eq!((asked.status, &asked.json["state"]), (202, &json!("draining")));
+            assert_eq!((&asked.json["id"], &asked.json["benchmark"]), (&json!(runner), &json!(id)));
+        }
+        let unknown = app.post("/api/v1/runners/nobody/drain").await;
+        unknown.refuses(404, "no runner is registered as nobody");
+        assert_eq!(app.post("/api/v1/runners/%00/drain").await.status, 404);
+        let gone = shared::RunnerId(runner.clone());
+        app.store.beat(&gone, shared::RunnerState::Gone).await.unwrap();
+        let late = app.post(&format!("/api/v1/runners/{runner}/drain")).await;
+        late.refuses(409, &format!("runner {runner} is gone"));
     }
 }

@@ -5,4 +5,5 @@ mod demo;
 mod interrupts;
 mod refusals;
 mod requests;
+mod runners;
 mod running;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Handicap, Live, SharedConnections,
+    deadline::Permit,
     kept::Kept,
     machine,
     open_loop::OpenLoop,
@@ -80,6 +81,7 @@ pub(super) struct LoadThread {
     pub(super) live: Arc<Live>,
     pub(super) room: Arc<Room>,
     pub(super) budget: Arc<Budget>,
+    pub(super) permit: Permit,
     pub(super) stop: CancellationToken,
     pub(super) cut_off: CancellationToken,
     pub(super) samples: mpsc::Sender<Vec<Sample>>,
@@ -107,8 +109,9 @@ impl LoadThread {
         std::thread::sleep(self.origin.saturating_duration_since(Instant::now()));
         let share = self.share();
         let exchanger = self.exchanger();
-        let Self { run, room, budget, stop, cut_off, samples, duty, .. } = self;
-        let driver = Readiness { run, exchanger, room, budget, stop, cut_off, samples, duty };
+        let Self { run, room, budget, permit, stop, cut_off, samples, duty, .. } = self;
+        let driver =
+            Readiness { run, exchanger, room, budget, permit, stop, cut_off, samples, duty };
         if let Err(error) = driver.drive(share) {
             tracing::error!(%error, "a load thread ended early");
         }
@@ -151,6 +154,7 @@ impl LoadThread {
             kept: RefCell::new(Kept::of(self.run.targets.each().len(), self.run.sockets_each)),
             origin: self.origin,
             budget: Arc::clone(&self.budget),
+            permit: self.permit.clone(),
             stop: self.stop.clone(),
             cut_off: self.cut_off.clone(),
             samples: self.samples.clone(),

@@ -6,6 +6,7 @@
 
 mod analyst;
 mod brake;
+mod deadline;
 mod handicap;
 mod kept;
 mod live;
@@ -38,6 +39,7 @@ use target::client::Clock;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use self::deadline::Deadline;
 pub use self::handicap::Handicap;
 pub(crate) use self::live::Live;
 pub use self::machine::socket_capacity;
@@ -46,6 +48,7 @@ pub(crate) use self::shared_connections::SharedConnections;
 use self::{
     analyst::Analyst,
     brake::Brake,
+    deadline::Permit,
     load_thread::{Crew, LoadThread},
     onlooker::Onlooker,
     room::{Budget, Room},
@@ -146,6 +149,12 @@ impl Prepared {
         Self { handicap, ..self }
     }
 
+    /// The same, as long as `deadline` lets requests leave.
+    #[must_use]
+    pub fn until(self, deadline: Deadline) -> Self {
+        Self { deadline, ..self }
+    }
+
     /// Drives the load to its end, or until it is stopped.
     ///
     /// # Panics
@@ -161,6 +170,9 @@ impl Prepared {
 
         let origin = Instant::now() + RUN_UP;
         let started_at = now_plus(RUN_UP);
+        // The caller's order to stop, and the deadline's.
+        let stop = stop.child_token();
+        let permit = Permit { deadline: self.deadline.clone(), stop: stop.clone() };
         let no_more = stop.child_token();
         let stops = self.spec.stops.unwrap_or_default();
         let live = Arc::new(Live::with(Brake::new(stops, origin, no_more.clone())));
@@ -185,6 +197,7 @@ impl Prepared {
                     live: Arc::clone(&live),
                     room: Arc::clone(&room),
                     budget: Arc::clone(&budget),
+                    permit: permit.clone(),
                     stop: no_more.clone(),
                     cut_off: cut_off.clone(),
                     samples: samples.clone(),

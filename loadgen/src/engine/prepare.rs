@@ -20,6 +20,7 @@ use target::{
 };
 
 use super::{
+    deadline::Deadline,
     handicap::Handicap,
     machine,
     targets::{Found, Targets},
@@ -154,6 +155,7 @@ pub struct Prepared {
     pub(crate) load_threads: u32,
     pub(crate) driver: Driver,
     pub(crate) handicap: Handicap,
+    pub(crate) deadline: Deadline,
     /// A way to what the target says of itself; none: it says nothing, or nobody asks.
     pub(crate) scrape: Option<Scrape>,
     /// Where the requests' rows go; none: nowhere.
@@ -247,6 +249,7 @@ pub async fn prepare(
         load_threads,
         driver,
         handicap: Handicap::default(),
+        deadline: Deadline::never(),
         scrape,
         records: None,
     })

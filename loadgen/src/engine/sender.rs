@@ -12,7 +12,7 @@ use target::client::Connection;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{kept::Kept, prepare::Run, room::Budget};
+use super::{deadline::Permit, kept::Kept, prepare::Run, room::Budget};
 use crate::{
     exchange::{Attempt, Exchanger},
     prompt::Dialogue,
@@ -28,6 +28,7 @@ pub(super) struct Sender {
     pub(super) origin: Instant,
     /// What a closed loop takes its requests from; nobody takes any in an open one.
     pub(super) budget: Arc<Budget>,
+    pub(super) permit: Permit,
     pub(super) stop: CancellationToken,
     pub(super) cut_off: CancellationToken,
     pub(super) samples: mpsc::Sender<Vec<Sample>>,
@@ -56,7 +57,7 @@ impl Sender {
 
     /// Sends user `user`'s request `nth` over its `own` connection, or one that is nobody's: that
     /// of a schedule, and those of users whose requests go to several servers. `dialogue` is the
-    /// conversation that the user holds. None: nobody takes samples any more.
+    /// conversation that the user holds. None: it may not be sent, or nobody takes samples any more.
     pub(super) async fn send(
         &self,
         (user, nth): (u32, u64),
@@ -67,6 +68,9 @@ impl Sender {
         let Self { run, exchanger, .. } = self;
         let target = run.turn_of(nth);
         let own = own.filter(|_| !run.targets.are_several());
+        if !self.permit.holds() {
+            return None;
+        }
         exchanger.live.add_started();
         let mut kept = match &own {
             Some(_) => None,

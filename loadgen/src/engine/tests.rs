@@ -144,6 +144,7 @@ async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Sample> {
         handicap: Handicap::default(),
         origin: origin.into(),
         live: Arc::new(Live::with(Brake::new(Stops::default(), origin, stop.clone()))),
+        permit: Permit { deadline: Deadline::never(), stop: stop.clone() },
         stop,
         cut_off: CancellationToken::new(),
         samples: sender,

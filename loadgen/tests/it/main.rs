@@ -2,6 +2,7 @@
 
 mod bad_targets;
 mod connections;
+mod deadlines;
 mod dialogues;
 mod endpoints;
 mod ends;

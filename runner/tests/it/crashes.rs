@@ -34,7 +34,7 @@ async fn a_killed_runner_loses_its_run_but_not_its_figures() {
 async fn a_stopped_runner_stores_what_it_has_and_takes_nothing_more() {
     for yard in Yard::each().await {
         let url = simulate(quick()).await;
-        let runner = yard.runner().await;
+        let runner = yard.runner_with(&[("DRAIN_TIMEOUT_S", "0")]).await;
         let running = yard.submit(&url, json!({"duration": 300})).await;
         let waiting = yard.submit(&url, json!({})).await;
         yard.measured(running).await;
@@ -50,6 +50,35 @@ async fn a_stopped_runner_stores_what_it_has_and_takes_nothing_more() {
 
         let _other = yard.runner().await;
         assert_eq!(yard.ended(waiting).await.status, State::Completed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runner_that_was_frozen_beyond_its_lease_sends_nothing_when_it_wakes() {
+    for yard in Yard::each().await {
+        let url = simulate(quick()).await;
+        let frozen = yard.runner().await;
+        let id = yard.submit(&url, json!({"duration": 300, "user": 32, "max_tokens": 64})).await;
+        yard.measured(id).await;
+        frozen.pause();
+        // Nothing but what it had sent before can arrive from here on, and that has arrived soon.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let sent = stats(&url).await.requests;
+
+        let _other = yard.runner().await;
+        let lost = yard.ended(id).await;
+        assert_eq!(lost.status, State::Lost, "{:?}", lost.reason);
+        frozen.resume();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(stats(&url).await.requests, sent, "requests after it woke");
+        let told = lost.report.unwrap();
+        assert_eq!(yard.read(id).await.report.unwrap(), told, "nothing stale was written");
+
+        // It is a runner like any other again.
+        frozen.terminate();
+        let ended = frozen.wait().await;
+        assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+        assert!(ended.stderr.contains("belongs to somebody else now"), "{}", ended.stderr);
     }
 }
 

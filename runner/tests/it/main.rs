@@ -2,6 +2,7 @@
 //! they are killed, stopped, or meet a bad target.
 
 mod crashes;
+mod draining;
 mod queue;
 mod recorded;
 mod targets;

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 use shared::{
-    Benchmark, BenchmarkId, Seed, State,
+    Benchmark, BenchmarkId, Runner, RunnerState, Seed, State,
     request::{Defaults, Fields, NewBenchmark},
 };
 use simulator::{Settings, Stats};
@@ -131,6 +131,19 @@ impl Yard {
     /// Waits until there are figures of a run under way.
     pub(crate) async fn measured(&self, id: BenchmarkId) -> Benchmark {
         self.until(id, |b| b.report.as_ref().is_some_and(|r| r.requests.completed > 0)).await
+    }
+
+    /// Waits until the runner that has started last is in `state`.
+    pub(crate) async fn until_runner(&self, state: RunnerState) -> Runner {
+        let begun = Instant::now();
+        loop {
+            let newest = self.store.runners().await.expect("a database").swap_remove(0);
+            if newest.state == state {
+                return newest;
+            }
+            assert!(begun.elapsed() < PATIENCE, "still not {state:?}: {newest:#?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// How often the benchmark went from queued to running.

@@ -149,11 +149,23 @@ async fn runners_are_listed_with_what_they_run_and_go_when_silent() {
         let id = RunnerId("runner-a".into());
         store.beat(&id, RunnerState::Draining).await.unwrap();
         assert_eq!(store.runners().await.unwrap()[0].state, RunnerState::Draining);
+        assert!(!store.beat(&id, RunnerState::Active).await.unwrap());
+        for _ in 0..2 {
+            let asked = store.drain(&id).await.unwrap();
+            assert_eq!((asked.state, asked.benchmark), (RunnerState::Draining, Some(held.id)));
+        }
+        assert_eq!(store.runners().await.unwrap()[0].state, RunnerState::Draining);
+        assert!(store.beat(&id, RunnerState::Active).await.unwrap(), "it learns it with its beat");
+        let unknown = store.drain(&RunnerId("no\0body".into())).await;
+        assert!(matches!(unknown, Err(StoreError::UnknownRunner(_))), "{unknown:?}");
         let unknown = store.beat(&RunnerId("nobody".into()), RunnerState::Active).await;
         assert!(matches!(unknown, Err(StoreError::UnknownRunner(_))), "{unknown:?}");
 
         world.execute("UPDATE runner SET last_seen_ms = 1").await.unwrap();
         assert_eq!(store.runners().await.unwrap()[0].state, RunnerState::Gone);
+        let gone = store.drain(&id).await;
+        assert!(matches!(gone, Err(StoreError::RunnerGone(_))), "{gone:?}");
+        store.register(&registration("runner-a")).await.unwrap();
         store.beat(&id, RunnerState::Active).await.unwrap();
         assert_eq!(store.runners().await.unwrap()[0].state, RunnerState::Active);
 

@@ -28,6 +28,7 @@ use self::{
     watch::Watch,
 };
 use super::{
+    deadline::Permit,
     kept::Kept,
     load_thread::Duty,
     prepare::Run,
@@ -73,6 +74,7 @@ pub(super) struct Readiness {
     pub(super) exchanger: Exchanger,
     pub(super) room: Arc<Room>,
     pub(super) budget: Arc<Budget>,
+    pub(super) permit: Permit,
     pub(super) stop: CancellationToken,
     pub(super) cut_off: CancellationToken,
     pub(super) samples: mpsc::Sender<Vec<Sample>>,
@@ -179,6 +181,9 @@ impl Readiness {
         while let Some((nth, due_us)) =
             turn.schedule.as_mut().and_then(|due| due.next_if(|(_, due_us)| *due_us <= now_us))
         {
+            if !self.permit.holds() {
+                return;
+            }
             let Some(place) = self.room.enter() else {
                 self.exchanger.live.add_dropped();
                 continue;
@@ -214,7 +219,7 @@ impl Readiness {
                         }
                         continue;
                     }
-                    Next::Now if self.budget.take() => {
+                    Next::Now if self.permit.holds() && self.budget.take() => {
                         turn.waiting -= 1;
                         self.ask(turn, index)
                     }
