@@ -1,6 +1,6 @@
 //! The PostgreSQL server that scripts/chaos started: killed, and brought back.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command, thread, time::Duration};
 
 use anyhow::{Context as _, bail};
 use nix::{
@@ -55,7 +55,14 @@ impl Server {
         // `/path/postgres "-D" "…" "-p" "5432" …`
         let options: Vec<&str> = noted.split('"').skip(1).step_by(2).collect();
         let without_data = options.get(2..).unwrap_or_default().join(" ");
-        self.tell(&["-o", &without_data, "start"])
+        // What was killed may still be about to go, and hold on to its memory or its port.
+        for _ in 0..20 {
+            if self.tell(&["-o", &without_data, "start"]).is_ok() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(250));
+        }
+        bail!("PostgreSQL does not start again")
     }
 
     /// Ends its sessions and starts it anew, as an upgrade does.

@@ -63,9 +63,10 @@ impl Yard {
         for _ in 0..TARGETS {
             targets.push(Arc::new(Proxy::to(vec![address_of(&url)], Language::Any).await));
         }
-        let mut options = ConnectOptions::new(database.url());
-        // Lazily: a file is there when an API has made it.
-        options.max_connections(3).connect_lazy(true).sqlx_logging(false);
+        // A file is made here where no API has made it yet.
+        let made = if database.is_postgres() { "" } else { "?mode=rwc" };
+        let mut options = ConnectOptions::new(format!("{}{made}", database.url()));
+        options.max_connections(3).sqlx_logging(false);
         let sql = Database::connect(options).await.expect("the database");
         let artifacts = tempfile::tempdir().expect("a folder");
         let mut yard = Self {

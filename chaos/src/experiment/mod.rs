@@ -74,7 +74,7 @@ impl Experiment {
         }
     }
 
-    /// Cycles where nobody says how many: all of them together in five minutes.
+    /// Cycles where nobody says how many (on SQLite half of it): all together in five minutes.
     const fn few(self) -> u64 {
         match self {
             Self::KilledRunner => 4,
@@ -99,11 +99,13 @@ impl Experiment {
         }
         let what = format!("{}, {kind}", self.what());
         let mut tally = Tally::new(self.name(), what, plan.seed);
+        let few = if database.is_postgres() { self.few() } else { self.few().div_ceil(2) };
+        let cycles = plan.cycles.unwrap_or(few);
         let mut yard = match self {
             Self::KilledApi => Yard::over(database, 0).await,
             _ => Yard::usual(database).await,
         };
-        for nth in plan.from..plan.from + plan.cycles.unwrap_or(self.few()) {
+        for nth in plan.from..plan.from + cycles {
             tally.cycles = nth;
             let mut chance = ChaCha8Rng::seed_from_u64(plan.seed);
             chance.set_stream((nth << 8) | self as u64);
@@ -129,7 +131,7 @@ impl Experiment {
                 Err(_) => tally.violation(&format!("not over within {PATIENCE:?}")),
             }
         }
-        tally.cycles = plan.cycles.unwrap_or(self.few());
+        tally.cycles = cycles;
         Some(tally)
     }
 }
