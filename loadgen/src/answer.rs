@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use shared::{Call, Endpoint};
 use target::{
-    chunk::{self, Message, Moulded, Moulds, Reply, Usage},
+    chunk::{self, Message, Moulded, Moulds, Reply, Token, Usage},
     sse::Decoder,
 };
 
@@ -48,6 +48,8 @@ pub(crate) struct Answer {
     coalesced_read: u64,
     /// What events are moulded on, this answer's and others'.
     moulds: Rc<RefCell<Moulds>>,
+    /// One of this answer's tokens, once there are two.
+    token: Option<Token>,
     /// What has come of a body that is not streamed, and when the last of it came.
     body: (Vec<u8>, Micros),
     /// When an answer that was not streamed was there.
@@ -85,6 +87,7 @@ impl Answer {
             last_token_read: 0,
             coalesced_read: 0,
             moulds,
+            token: None,
             body: (Vec::new(), 0),
             whole_us: None,
             first_event_us: None,
@@ -219,9 +222,13 @@ impl Answer {
         if self.done {
             return Ok(());
         }
+        if let Some(text) = self.token.as_ref().and_then(|token| token.next(data)) {
+            self.token(text, None, read, at_us);
+            return Ok(());
+        }
         let moulds = Rc::clone(&self.moulds);
         if let Some(moulded) = moulds.borrow_mut().find(data) {
-            self.moulded(moulded, read, at_us);
+            self.moulded(data, &moulded, read, at_us);
             return Ok(());
         }
         let message = chunk::event(self.form.endpoint, data)
@@ -268,9 +275,12 @@ impl Answer {
     }
 
     /// Takes an event that is like one before.
-    fn moulded(&mut self, moulded: Moulded<'_, '_>, read: u64, at_us: Micros) {
-        match moulded {
+    fn moulded(&mut self, data: &[u8], moulded: &Moulded<'_, '_>, read: u64, at_us: Micros) {
+        match *moulded {
             Moulded::Token(text) => {
+                if !self.events.is_empty() {
+                    self.token = Token::of(data, text);
+                }
                 self.first_answer_us.get_or_insert(at_us);
                 self.token(text, None, read, at_us);
             }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use shared::Endpoint;
 
 use crate::excerpt::{BODY_BYTES, excerpt};
-pub use mould::{Moulded, Moulds};
+pub use mould::{Moulded, Moulds, Token};
 use wire::{Body, Choice, Content};
 
 /// Most bytes of an unreadable event that its error carries.

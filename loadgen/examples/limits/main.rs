@@ -5,7 +5,7 @@
 //! A null target on core 0, a process of its own, writes tokens and stamps each; on core 1 a bare
 //! reader of the same streams (reads and stamps, nothing else), then the instrument. Both pay for
 //! the same reads, so their ratio is what the instrument itself costs, whatever else this machine
-//! is doing. The parts: `curve`, `requests`, `burst`, `schedule`, `memory`, `threads`, `truth`,
+//! is doing. The parts: `event`, `curve`, `requests`, `burst`, `schedule`, `memory`, `threads`, `truth`,
 //! `recording`; none named: all. Each prints a table. `once USERS TOKENS GAP_US` is one run of a
 //! fixed number of events, for scripts/count-instructions.
 
@@ -40,7 +40,8 @@ const REPEATS: usize = 3;
 /// The name of a part, and what prints it.
 type Part = (&'static str, fn() -> anyhow::Result<()>);
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
+    ("event", event),
     ("curve", curve),
     ("requests", requests),
     ("burst", burst),
@@ -105,12 +106,20 @@ fn long(rhythm: Rhythm) -> u32 {
 }
 
 fn curve() -> anyhow::Result<()> {
+    rows(&[100, 300, 1_000, 3_000, 10_000].map(|streams| (streams, Driver::Readiness)))?;
+    rows(&[(1_000, Driver::Hyper)])
+}
+
+fn event() -> anyhow::Result<()> {
+    rows(&[(1_000, Driver::Readiness)])
+}
+
+fn rows(of: &[(u32, Driver)]) -> anyhow::Result<()> {
     println!(
         "| streams | driver | bare, us an event | instrument, us an event | ratio | {TRUTH} |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
-    let ours = [100, 300, 1_000, 3_000, 10_000].map(|streams| (streams, Driver::Readiness));
-    for (streams, driver) in ours.into_iter().chain([(1_000, Driver::Hyper)]) {
+    for &(streams, driver) in of {
         let rhythm = steady(streams);
         let tokens = long(rhythm);
         let mut last = String::new();
