@@ -128,8 +128,10 @@ impl Inner {
         };
         let most = store::longest_load(&spec);
         observer::announce(&self.store, &held).await;
+        let label = format!("benchmark {}; run {}", held.id, held.fence);
+        let instrument = loadgen::Settings { label, ..self.instrument.clone() };
         let prepared = tokio::select! {
-            prepared = tokio::time::timeout(MOST_PREPARATION, loadgen::prepare(spec, key, &self.instrument)) => prepared,
+            prepared = tokio::time::timeout(MOST_PREPARATION, loadgen::prepare(spec, key, &instrument)) => prepared,
             () = order.token().cancelled() => return stopped_before_load(order),
             () = self.shutdown.draining().cancelled() => return stopped_before_load(order),
         };

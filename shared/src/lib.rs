@@ -16,6 +16,7 @@ mod extra;
 mod id;
 mod lengths;
 mod load;
+pub mod machine;
 mod margins;
 mod on_lost;
 mod problem;

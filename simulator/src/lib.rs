@@ -5,6 +5,7 @@
 //! known. It must know nothing of the instrument, or both would share their mistakes.
 
 mod answer;
+mod callers;
 mod dialect;
 mod frame;
 mod prometheus;
@@ -14,6 +15,7 @@ mod stats;
 mod stream;
 mod words;
 
+pub use callers::Caller;
 pub use server::serve;
 pub use settings::{InvalidSettings, Settings};
 pub use stats::{Faults, Stats};

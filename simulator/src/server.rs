@@ -12,7 +12,9 @@ use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::{
     Method, Request as HttpRequest, Response, StatusCode,
     body::Incoming,
-    header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SERVER},
+    header::{
+        AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SERVER, USER_AGENT,
+    },
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -199,6 +201,9 @@ impl Simulator {
         closes: Arc<Notify>,
     ) -> Answered {
         let number = self.counters.request();
+        if let Some(name) = request.headers().get(USER_AGENT) {
+            self.counters.callers.arrived(name.as_bytes());
+        }
         let nth = |every: u64| every > 0 && (number + 1).is_multiple_of(every);
         let closes = nth(self.settings.silent_close_every).then_some(closes);
         let call = Call { endpoint, number, arrived, closes };

@@ -7,10 +7,13 @@ use std::sync::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::answer::Fault;
+use crate::{
+    answer::Fault,
+    callers::{Caller, Callers},
+};
 
 /// What `GET /stats` answers. Sums since the server started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Connections accepted.
     pub connections: u64,
@@ -32,6 +35,9 @@ pub struct Stats {
     pub completed_prompt_tokens: u64,
     /// Faults, by kind.
     pub faults: Faults,
+    /// The runs whose requests came, of those that name themselves.
+    #[serde(default)]
+    pub runs: Vec<Caller>,
 }
 
 /// Faults that were injected.
@@ -65,6 +71,7 @@ pub(crate) struct Counters {
     cut: AtomicU64,
     stall: AtomicU64,
     malformed: AtomicU64,
+    pub(crate) callers: Callers,
 }
 
 impl Counters {
@@ -103,6 +110,7 @@ impl Counters {
                 stall: get(&self.stall),
                 malformed: get(&self.malformed),
             },
+            runs: self.callers.read(),
         }
     }
 }

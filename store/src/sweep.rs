@@ -12,13 +12,12 @@ use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
 };
+use shared::machine::MOST_CLAIMS;
 use shared::{BenchmarkId, OnLost, Reason, ReasonCode, RunnerState, State};
 
 use crate::transition::{self, Change, Results};
 use crate::{Store, StoreError, clock, idempotency, queue, quota, rows};
 
-/// How often a run that never began to send load, or may send it again, is tried in all.
-const MOST_CLAIMS: i32 = 3;
 /// How often old tickets and runners are looked for.
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
 /// How long a runner that is gone stays in the list.

@@ -160,6 +160,23 @@ impl Client {
         Self { keeps_connections: false, ..self }
     }
 
+    /// The same with requests that say whose they are, behind the name of this program; where the
+    /// benchmark gives a `user-agent` of its own, that stays.
+    pub fn labelled(mut self, label: &str) -> Result<Self, ClientError> {
+        let is_ours = self.headers.get(header::USER_AGENT).is_some_and(|name| name == USER_AGENT);
+        if !is_ours || label.is_empty() {
+            return Ok(self);
+        }
+        let name = format!("{USER_AGENT} ({label})");
+        let name = header::HeaderValue::from_str(&name).map_err(|_| ClientError::Request(name))?;
+        if let Some(http2) = &mut self.http2 {
+            http2.headers_mut().insert(header::USER_AGENT, name.clone());
+        }
+        self.headers.insert(header::USER_AGENT, name);
+        self.head = head(self.path.path(), &self.headers);
+        Ok(self)
+    }
+
     /// Whether a connection serves again after an answer.
     pub fn keeps_connections(&self) -> bool {
         self.keeps_connections

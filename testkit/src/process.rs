@@ -103,9 +103,10 @@ impl Program {
 }
 
 fn path_of(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its own path");
-    // target/<profile>/deps/<test>
-    let profile = test.ancestors().nth(2).expect("a test lies below target/");
+    let own = std::env::current_exe().expect("a program knows its own path");
+    // target/<profile>/deps/<test>, or target/<profile>/chaos
+    let folder = own.parent().expect("a program lies in a folder");
+    let profile = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     profile.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
@@ -300,6 +301,15 @@ impl Process {
     fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.id()).expect("process ids are small");
         signal::kill(Pid::from_raw(id), signal).expect("the process is there");
+    }
+
+    /// How it ended, as soon as it has.
+    ///
+    /// # Panics
+    ///
+    /// If the system does not say.
+    pub async fn ended(&mut self) -> ExitStatus {
+        self.child.wait().await.expect("the process can be waited for")
     }
 
     /// Waits for its end.

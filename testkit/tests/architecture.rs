@@ -24,16 +24,22 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("entity", &["migration", "shared", "store"]),
     ("simulator", &["shared", "target", "loadgen", "store", "reqwest"]),
     ("daemon", &["shared", "store", "loadgen", "api", "runner"]),
+    ("chaos", &["store", "entity", "migration", "loadgen", "runner", "api", "target"]),
     ("cli", &["entity", "migration", "poem", "poem-openapi", "hyper"]),
 ];
 
-/// The crates that may name the database and the queue. `testkit` makes databases for tests.
-const KNOW_THE_DATABASE: &[&str] = &["store", "entity", "migration", "testkit"];
+/// The crates that may name the database and the queue. `testkit` makes databases for tests, and
+/// `chaos` reads what the store has written with eyes of its own.
+const KNOW_THE_DATABASE: &[&str] = &["store", "entity", "migration", "testkit", "chaos"];
 /// How their libraries' names begin.
 const DATABASE_LIBRARIES: &[&str] = &["sea-orm", "sqlx", "apalis", "rusqlite", "tokio-postgres"];
 
 /// The crates that may open a connection to a server. `store` is not one: its library does it.
-const OPEN_CONNECTIONS: &[&str] = &["target-server", "testkit"];
+/// `chaos` stands between the programs and cuts their lines.
+const OPEN_CONNECTIONS: &[&str] = &["target-server", "testkit", "chaos"];
+
+/// A program for developers: no image has it, and nothing of ours depends on it.
+const NEVER_SHIPS: &str = "chaos";
 
 /// Pure by decree: plain values in, plain values out.
 const PURE: &[&str] = &[
@@ -146,12 +152,16 @@ fn the_contract_knows_its_openapi_only_behind_a_feature() {
 
 #[test]
 fn test_conveniences_never_ship() {
-    for member in members() {
-        let manifest = manifest(&member);
+    for member in members().iter().filter(|member| *member != NEVER_SHIPS) {
+        let manifest = manifest(member);
         for section in ["dependencies", "build-dependencies"] {
-            assert!(!names(&manifest, section).contains("testkit"), "{member} ships testkit");
+            let names = names(&manifest, section);
+            assert!(!names.contains("testkit"), "{member} ships testkit");
+            assert!(!names.contains(NEVER_SHIPS), "{member} ships {NEVER_SHIPS}");
         }
     }
+    let image = read(&root().join("Dockerfile"));
+    assert!(!image.contains(NEVER_SHIPS) && image.contains("-p api -p runner -p cli"));
 }
 
 #[test]

@@ -72,6 +72,7 @@ impl Run {
             load_threads: Some(self.load_threads),
             driver: self.driver,
             runner: String::new(),
+            label: String::new(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = runtime.block_on(async {

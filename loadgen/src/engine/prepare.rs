@@ -48,6 +48,9 @@ pub struct Settings {
     pub driver: Driver,
     /// What the runner is called in reports; empty outside a service.
     pub runner: String,
+    /// What the load's requests say of themselves in their `user-agent`, e.g. whose they are;
+    /// empty: nothing but the program's name.
+    pub label: String,
 }
 
 /// What drives the load of a thread.
@@ -211,7 +214,7 @@ pub async fn prepare(
         }
     };
     // Its future is large, and everybody's who prepares would be.
-    let found = Box::pin(Targets::find(&spec, key.as_ref(), &settings.egress)).await?;
+    let found = Box::pin(Targets::find(&spec, key.as_ref(), settings)).await?;
     let Found { targets, capabilities, scrape } = found;
     let prompts = match capabilities.context_tokens {
         Some(tokens) => prompts.fitting_into(tokens, &spec, tokenizer.as_ref()).await?,

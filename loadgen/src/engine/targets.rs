@@ -16,7 +16,7 @@ use target::{
 };
 use tokio::task::JoinSet;
 
-use super::prepare::PrepareError;
+use super::prepare::{PrepareError, Settings};
 use crate::metrics::Server;
 
 /// One server under test.
@@ -54,6 +54,8 @@ struct Question {
     spec: BenchmarkSpec,
     key: Option<SecretString>,
     egress: Egress,
+    /// Whose the load's requests are, in their words.
+    label: String,
 }
 
 impl Targets {
@@ -64,10 +66,14 @@ impl Targets {
     pub(super) async fn find(
         spec: &BenchmarkSpec,
         key: Option<&SecretString>,
-        egress: &Egress,
+        settings: &Settings,
     ) -> Result<Found, PrepareError> {
-        let mut question =
-            Question { spec: spec.clone(), key: key.cloned(), egress: egress.clone() };
+        let mut question = Question {
+            spec: spec.clone(),
+            key: key.cloned(),
+            egress: settings.egress.clone(),
+            label: settings.label.clone(),
+        };
         let (first, mut capabilities, control) =
             question.ask(&spec.url).await.map_err(|error| named(error, &spec.url, spec))?;
         let scrape = if spec.scrape { Scrape::find(&control).await } else { None };
@@ -129,7 +135,7 @@ impl Targets {
 
 impl Question {
     async fn ask(&self, url: &TargetUrl) -> Result<(Target, Capabilities, Control), PrepareError> {
-        let Self { spec, key, egress } = self;
+        let Self { spec, key, egress, label } = self;
         let key = key.as_ref();
         let control = Control::new(egress, url, key)
             .and_then(|control| control.speaking(spec.call.http_version))
@@ -149,6 +155,7 @@ impl Question {
             Some(client) => client,
             None => Client::new(url, &spec.call, key, egress.clone(), connect_timeout).await?,
         };
+        let client = client.labelled(label)?;
         let client = if spec.fresh_connections { client.with_fresh_connections() } else { client };
         let (url, server) = (url.clone(), capabilities.server.clone());
         Ok((Target { url, server, client: Arc::new(client) }, capabilities, control))

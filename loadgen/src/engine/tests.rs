@@ -123,6 +123,7 @@ async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Sample> {
         load_threads: Some(1),
         driver,
         runner: String::new(),
+        label: String::new(),
     };
     let prepared = prepare(new.spec, None, &settings).await.unwrap();
     let load = prepared.spec.load.clone();

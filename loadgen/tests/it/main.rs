@@ -7,6 +7,7 @@ mod dialogues;
 mod endpoints;
 mod ends;
 mod http2;
+mod named;
 mod open_loops;
 mod prompts;
 mod recorded;
@@ -58,6 +59,7 @@ fn settings(driver: Driver) -> Settings {
         load_threads: Some(1),
         driver,
         runner: "test".to_owned(),
+        label: String::new(),
     }
 }
 

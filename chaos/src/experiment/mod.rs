@@ -1,0 +1,217 @@
+//! The experiments: each does one cruel thing in a cycle, then everything must end well.
+
+mod apis;
+mod database;
+mod latency;
+mod lines;
+mod restarts;
+mod runners;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use testkit::TestDatabase;
+
+use crate::{
+    checker::{Found, Leeway, check},
+    server::Server,
+    tally::Tally,
+    yard::Yard,
+};
+
+/// Longest a cycle may take.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Experiment {
+    KilledRunner,
+    KilledApi,
+    KilledDatabase,
+    FrozenRunner,
+    CutLines,
+    Restarts,
+    Cancel,
+    PickUp,
+}
+
+impl Experiment {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::KilledRunner,
+        Self::KilledApi,
+        Self::KilledDatabase,
+        Self::FrozenRunner,
+        Self::CutLines,
+        Self::Restarts,
+        Self::Cancel,
+        Self::PickUp,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::KilledRunner => "E1",
+            Self::KilledApi => "E2",
+            Self::KilledDatabase => "E3",
+            Self::FrozenRunner => "E4",
+            Self::CutLines => "E5",
+            Self::Restarts => "E6",
+            Self::Cancel => "E13",
+            Self::PickUp => "E14",
+        }
+    }
+
+    const fn what(self) -> &'static str {
+        match self {
+            Self::KilledRunner => "kill -9 of a runner",
+            Self::KilledApi => "kill -9 of an API while it is asked",
+            Self::KilledDatabase => "kill -9, fast restart, terminated sessions of PostgreSQL",
+            Self::FrozenRunner => "SIGSTOP and SIGCONT of a runner",
+            Self::CutLines => "lines cut, silent, one-way, late",
+            Self::Restarts => "SIGTERM of everything in turn under load",
+            Self::Cancel => "cancel to last request",
+            Self::PickUp => "accepted to first request",
+        }
+    }
+
+    /// Cycles where nobody says how many (on SQLite half of it): all together in five minutes.
+    const fn few(self) -> u64 {
+        match self {
+            Self::KilledRunner => 4,
+            Self::KilledApi => 6,
+            Self::KilledDatabase | Self::CutLines => 3,
+            Self::FrozenRunner | Self::Restarts => 2,
+            Self::Cancel | Self::PickUp => 10,
+        }
+    }
+
+    /// Whether it has a meaning where the database is a file.
+    const fn needs_server(self) -> bool {
+        matches!(self, Self::KilledDatabase | Self::CutLines)
+    }
+
+    /// Some cycles of it, on this kind of database.
+    pub(crate) async fn run(self, plan: &Plan, database: TestDatabase) -> Option<Tally> {
+        let kind = if database.is_postgres() { "PostgreSQL" } else { "SQLite" };
+        let server = Server::of_environment();
+        if self.needs_server() && (!database.is_postgres() || server.is_none()) {
+            return None;
+        }
+        let what = format!("{}, {kind}", self.what());
+        let mut tally = Tally::new(self.name(), what, plan.seed);
+        let few = if database.is_postgres() { self.few() } else { self.few().div_ceil(2) };
+        let cycles = plan.cycles.unwrap_or(few);
+        let mut yard = match self {
+            Self::KilledApi => Yard::over(database, 0).await,
+            _ => Yard::usual(database).await,
+        };
+        for nth in plan.from..plan.from + cycles {
+            tally.cycles = nth;
+            let mut chance = ChaCha8Rng::seed_from_u64(plan.seed);
+            chance.set_stream((nth << 8) | self as u64);
+            let mut cycle = Cycle { yard: &mut yard, chance, tally: &mut tally, nth };
+            let done = tokio::time::timeout(PATIENCE, async {
+                match self {
+                    Self::KilledRunner => runners::kill(&mut cycle).await,
+                    Self::KilledApi => apis::kill(&mut cycle).await,
+                    Self::KilledDatabase => {
+                        let server = server.as_ref().expect("looked for above");
+                        database::kill(&mut cycle, server).await
+                    }
+                    Self::FrozenRunner => runners::freeze(&mut cycle).await,
+                    Self::CutLines => lines::cut(&mut cycle).await,
+                    Self::Restarts => restarts::roll(&mut cycle).await,
+                    Self::Cancel => latency::cancel(&mut cycle).await,
+                    Self::PickUp => latency::pick_up(&mut cycle).await,
+                }
+            });
+            match done.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tally.violation(&format!("{error:#}")),
+                Err(_) => tally.violation(&format!("not over within {PATIENCE:?}")),
+            }
+        }
+        tally.cycles = cycles;
+        Some(tally)
+    }
+}
+
+/// How often, and derived from what.
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    /// The first cycle's number.
+    pub(crate) from: u64,
+    pub(crate) cycles: Option<u64>,
+}
+
+/// One cycle of an experiment.
+struct Cycle<'a> {
+    yard: &'a mut Yard,
+    chance: ChaCha8Rng,
+    tally: &'a mut Tally,
+    nth: u64,
+}
+
+impl Cycle<'_> {
+    fn below(&mut self, most: usize) -> usize {
+        self.chance.random_range(0..most)
+    }
+
+    fn ms(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(self.chance.random_range(from..to))
+    }
+
+    /// A key that no other request of this experiment has.
+    fn key(&self, which: usize) -> String {
+        format!("{}-{}-{which}", self.tally.name, self.nth)
+    }
+
+    /// Asks for `count` benchmarks of any targets, of one to three seconds.
+    async fn submit(&mut self, count: usize, fields: &Value) -> anyhow::Result<Vec<i64>> {
+        let targets = (0..count).map(|_| self.below(3)).collect::<Vec<_>>();
+        self.submit_to(&targets, fields).await
+    }
+
+    /// The same for these targets.
+    async fn submit_to(&mut self, targets: &[usize], fields: &Value) -> anyhow::Result<Vec<i64>> {
+        let apis = self.yard.api_urls();
+        let mut ids = Vec::new();
+        for (which, target) in targets.iter().copied().enumerate() {
+            let user = 1 + self.below(4);
+            let mut asked = json!({"user": user, "duration": 1 + self.below(3)});
+            let more = fields.as_object().cloned().unwrap_or_default();
+            asked.as_object_mut().expect("an object").extend(more);
+            let (key, target) = (self.key(which), self.yard.target(target));
+            ids.push(self.yard.client.submit(&apis, &target, asked, &key).await?.0);
+        }
+        self.tally.benchmarks += u64::try_from(ids.len())?;
+        Ok(ids)
+    }
+
+    /// Waits until all of these are over, and holds everything against the promises.
+    async fn settle(&mut self, ids: &[i64], leeway: Leeway) -> anyhow::Result<Found> {
+        for id in ids {
+            self.yard.client.ended(&self.yard.api_urls(), *id).await?;
+        }
+        let found = check(self.yard, ids, leeway).await?;
+        if !found.broken.is_empty() {
+            self.tally.violation(&found.broken.join("\n  "));
+        }
+        for record in &found.records {
+            let why = record.reason.as_deref().map(|reason| format!(" ({reason})"));
+            self.tally.count(format!("{}{}", record.status, why.unwrap_or_default()));
+        }
+        Ok(found)
+    }
+}
+
+/// Unix milliseconds; all clocks here are this machine's.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "differences of a few minutes")]
+fn since(then_ms: i64, ms: i64) -> f64 {
+    (ms - then_ms) as f64
+}

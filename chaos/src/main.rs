@@ -1,0 +1,90 @@
+//! What the service promises, tried on the real programs: they are killed, frozen, cut off and
+//! restarted, and after each cycle the database, the target and the APIs must agree that nothing
+//! was lost and nothing was loaded twice. `docs/durability.md` has the promises and the figures.
+
+mod checker;
+mod client;
+mod experiment;
+mod proxy;
+mod server;
+mod tally;
+mod yard;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use testkit::TestDatabase;
+
+use crate::experiment::{Experiment, Plan};
+
+/// Tries to break the service's promises
+#[derive(Parser)]
+struct Options {
+    /// What every cycle derives from; printed, so that it can be seen again
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only these experiments: E1, E2 …
+    #[arg(long, value_delimiter = ',', value_parser = experiment)]
+    only: Vec<Experiment>,
+    /// Cycles of each; left out: a few
+    #[arg(long)]
+    cycles: Option<u64>,
+    /// Number of the first cycle
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Only on this database
+    #[arg(long, value_parser = ["sqlite", "postgres"])]
+    database: Option<String>,
+    /// Print the rows of the table in docs/durability.md, too
+    #[arg(long)]
+    table: bool,
+}
+
+fn experiment(name: &str) -> Result<Experiment, String> {
+    let found = Experiment::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(name));
+    found.ok_or_else(|| {
+        let known: Vec<_> = Experiment::ALL.iter().map(|known| known.name()).collect();
+        format!("known are {}", known.join(", "))
+    })
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seed = options.seed.unwrap_or_else(|| since.map_or(1, |since| since.as_secs()));
+    println!("seed {seed}");
+    let all = if options.only.is_empty() { Experiment::ALL.to_vec() } else { options.only };
+    let is_wanted = |kind: &str| options.database.as_ref().is_none_or(|only| only == kind);
+    let mut tallies = Vec::new();
+    for experiment in all {
+        let plan = Plan { seed, from: options.from, cycles: options.cycles };
+        let mut databases = Vec::new();
+        if is_wanted("postgres") {
+            databases.extend(TestDatabase::postgres().await);
+        }
+        if is_wanted("sqlite") {
+            databases.push(TestDatabase::sqlite().await);
+        }
+        for database in databases {
+            if let Some(tally) = Box::pin(experiment.run(&plan, database)).await {
+                println!("{}", tally.line());
+                tallies.push(tally);
+            }
+        }
+    }
+    if options.table {
+        println!("\n| | what | seed | cycles | benchmarks | violations | measured |");
+        println!("|---|---|---|---|---|---|---|");
+        for tally in &tallies {
+            println!("{}", tally.row());
+        }
+    }
+    let violations: usize = tallies.iter().map(|tally| tally.violations.len()).sum();
+    if violations > 0 {
+        println!("{violations} violations");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

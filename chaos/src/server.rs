@@ -1,0 +1,86 @@
+//! The PostgreSQL server that scripts/chaos started: killed, and brought back.
+
+use std::{fs, path::PathBuf, process::Command, thread, time::Duration};
+
+use anyhow::{Context as _, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+pub(crate) struct Server {
+    data: PathBuf,
+    ctl: Vec<String>,
+}
+
+impl Server {
+    /// None where nobody said how it is stopped and started.
+    pub(crate) fn of_environment() -> Option<Self> {
+        let (data, ctl) =
+            (std::env::var("POSTGRES_DATA").ok()?, std::env::var("POSTGRES_CTL").ok()?);
+        let ctl = ctl.split_whitespace().map(str::to_owned).collect();
+        Some(Self { data: data.into(), ctl })
+    }
+
+    fn tell(&self, words: &[&str]) -> anyhow::Result<()> {
+        let folder = self.data.parent().context("a folder")?;
+        let mut command = Command::new(&self.ctl[0]);
+        let done = command
+            .args(&self.ctl[1..])
+            .args(words)
+            .current_dir(folder)
+            .stdout(std::process::Stdio::null())
+            .status()?;
+        if !done.success() {
+            bail!("pg_ctl {words:?}: {done}");
+        }
+        Ok(())
+    }
+
+    /// Kills every process of it, as if the machine had died.
+    pub(crate) fn kill(&self) -> anyhow::Result<()> {
+        let noted = fs::read_to_string(self.data.join("postmaster.pid"))?;
+        let master: i32 = noted.lines().next().context("a process id")?.trim().parse()?;
+        let children = children_of(master)?;
+        kill(Pid::from_raw(master), Signal::SIGKILL)?;
+        for child in children {
+            // Some have left by themselves.
+            _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn start(&self) -> anyhow::Result<()> {
+        let noted = fs::read_to_string(self.data.join("postmaster.opts"))?;
+        // `/path/postgres "-D" "…" "-p" "5432" …`
+        let options: Vec<&str> = noted.split('"').skip(1).step_by(2).collect();
+        let without_data = options.get(2..).unwrap_or_default().join(" ");
+        // What was killed may still be about to go, and hold on to its memory or its port.
+        for _ in 0..20 {
+            if self.tell(&["-o", &without_data, "start"]).is_ok() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(250));
+        }
+        bail!("PostgreSQL does not start again")
+    }
+
+    /// Ends its sessions and starts it anew, as an upgrade does.
+    pub(crate) fn restart(&self) -> anyhow::Result<()> {
+        self.tell(&["-m", "fast", "restart"])
+    }
+}
+
+fn children_of(parent: i32) -> anyhow::Result<Vec<i32>> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Ok(id) = entry?.file_name().to_string_lossy().parse::<i32>() else { continue };
+        // `id (name) state parent …`
+        let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
+        let fields = stat.rsplit(") ").next().unwrap_or_default();
+        if fields.split(' ').nth(1) == Some(&parent.to_string()) {
+            children.push(id);
+        }
+    }
+    Ok(children)
+}
