@@ -114,9 +114,11 @@ impl Database {
             _ => None,
         };
         let pool = |most: u32, timeout: Duration| {
-            // A stopped process must not hold row locks for ever, nor a query a connection.
+            // A stopped process must not hold row locks for ever, nor a query a connection. And a
+            // claim is over before the compiler of its plan would be.
             let limits = format!(
-                "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 15000",
+                "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 15000; \
+                 SET jit = off",
                 timeout.as_millis()
             );
             PgPoolOptions::new()
