@@ -14,6 +14,8 @@ use crate::{
     problem::{ApiError, Kind},
 };
 
+/// Longest time that the database may take to say how full the queue is.
+const DEPTH_WITHIN: Duration = Duration::from_secs(1);
 /// Longest time the database may take to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
@@ -99,6 +101,11 @@ impl HealthApi {
     /// What the API counts of itself
     #[oai(path = "/metrics", method = "get", operation_id = "get_metrics")]
     async fn metrics(&self) -> Scrape {
-        Scrape::Text(PlainText(self.state.metrics.render()))
+        // Without a database there is still what this process has counted.
+        if let Ok(Ok(depth)) = tokio::time::timeout(DEPTH_WITHIN, self.state.store.depth()).await {
+            depth.tell();
+        }
+        let text = self.state.metrics.render() + &daemon::measures().render();
+        Scrape::Text(PlainText(text))
     }
 }

@@ -252,6 +252,7 @@ async fn sweep(state: Arc<AppState>) {
             _ = ticks.tick() => {}
         }
         state.metrics.tidy();
+        daemon::measures().run_upkeep();
         if let Err(error) = state.store.sweep().await {
             tracing::warn!(%error, "the sweep failed; the next is in {} s", SWEEP_EVERY.as_secs());
         }

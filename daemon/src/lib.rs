@@ -1,7 +1,8 @@
-//! How every process of ours begins and ends: settings, log, signals.
+//! How every process of ours begins and ends: settings, log, signals, what it counts.
 //!
 //! Knows nothing of what the process does in between.
 
+mod measures;
 mod shutdown;
 
 use std::{ffi::OsStr, io::IsTerminal, process::ExitCode};
@@ -10,6 +11,7 @@ use clap::{Args, Parser, ValueEnum, builder::Resettable};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+pub use self::measures::{measures, tell};
 pub use self::shutdown::Shutdown;
 use self::shutdown::Signals;
 
@@ -53,6 +55,7 @@ pub fn begin<P: Parser>() -> P {
     // The file is a convenience: none is no error, and what it names twice is set already.
     let _ = dotenvy::dotenv();
     let _ = rustls::crypto::ring::default_provider().install_default();
+    measures();
     let matches = without_empty_variables(P::command()).get_matches();
     P::from_arg_matches(&matches).unwrap_or_else(|refused| refused.exit())
 }

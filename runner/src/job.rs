@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Settings, ending,
     lease::{self, StopCause, StopOrder},
-    observer,
+    measures, observer,
     registry::Registry,
     spool::{self, Spool},
 };
@@ -150,7 +150,8 @@ impl Inner {
         // Committed before the first request: from here on this run is never started again.
         match self.store.load_starts(&held, prepared.model()).await {
             Ok(()) => Some(self.drive(prepared, &held, most, order).await),
-            Err(StoreError::Lost(_)) => {
+            Err(lost @ StoreError::Lost(_)) => {
+                measures::failed(&lost);
                 order.give(StopCause::LeaseLost);
                 stopped_before_load(order)
             }
@@ -202,7 +203,8 @@ impl Inner {
                 Ok(state) => {
                     return tracing::info!(benchmark = %held.id, %state, reason = ?ending.reason, "run is over");
                 }
-                Err(StoreError::Lost(_)) => {
+                Err(lost @ StoreError::Lost(_)) => {
+                    measures::failed(&lost);
                     lease::log_lost(held.id);
                     return spool::discard(&self.store, ending.requests.as_ref()).await;
                 }
@@ -224,7 +226,10 @@ impl Inner {
                 let (to, reason) = ending::of_stop(StopCause::Cancelled);
                 Box::pin(self.store_ending(held, ending::of_nothing(to, reason))).await;
             }
-            Err(error) => log_not_given_back(held.id, &error),
+            Err(error) => {
+                measures::failed(&error);
+                log_not_given_back(held.id, &error);
+            }
         }
     }
 }

@@ -10,6 +10,8 @@ use store::{Held, Lease, Renewal, Store};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::measures;
+
 /// How often a runner looks whether somebody asked to cancel, where nothing tells it.
 const LOOK_FOR_CANCEL_EVERY: Duration = Duration::from_millis(500);
 
@@ -97,6 +99,7 @@ pub(crate) async fn keep(
             let asked_at = Instant::now();
             match tokio::time::timeout(self_fence_after(&lease) / 4, store.renew(&held)).await {
                 Ok(Ok(Renewal::Held)) => {
+                    measures::renewed(asked_at - renewed_at);
                     renewed_at = asked_at;
                     order.deadline.put_off(asked_at + self_fence_after(&lease));
                 }

@@ -7,6 +7,7 @@
 mod ending;
 mod job;
 mod lease;
+mod measures;
 mod observer;
 mod registry;
 mod settings;
@@ -45,6 +46,7 @@ pub async fn run(
     if !wait_for_schema(&store, draining).await {
         return Ok(());
     }
+    measures::describe();
     let registry = Registry::enter(&settings, store.clone()).await?;
     tracing::info!(runner = %registry.id(), name = registry.name(), "runner is ready");
     let over = CancellationToken::new();

@@ -19,6 +19,7 @@ mod lease;
 mod list;
 mod longest;
 mod measured;
+mod measures;
 mod next;
 mod pause;
 mod queue;
@@ -48,6 +49,7 @@ pub use lease::{Held, Renewal};
 pub use list::{Page, Sort, UnknownSort, Wanted};
 pub use longest::longest_load;
 pub use measured::StoredRequests;
+pub use measures::Depth;
 pub use pause::{Aborted, QueueState, TargetState};
 pub use quota::QuotaExceeded;
 pub use rules::Rules;
@@ -112,6 +114,7 @@ impl Store {
     /// Opens the database that `url` names (`sqlite:path`, `postgres://…`); an SQLite file and its
     /// folder are made where there are none.
     pub async fn open(url: &str, vault: Vault, lease: Lease) -> Result<Self, StoreError> {
+        measures::describe();
         let inner = Inner {
             database: Database::open(url).await?,
             vault,

@@ -19,7 +19,6 @@ const CLAIMS: &str = "llm_bench_claims_total";
 const QUEUE_WAIT: &str = "llm_bench_queue_wait_seconds";
 const ENDED: &str = "llm_bench_runs_ended_total";
 const REQUEUED: &str = "llm_bench_runs_requeued_total";
-const REFUSED: &str = "llm_bench_fenced_writes_refused_total";
 const CANCEL: &str = "llm_bench_cancel_seconds";
 const REISSUED: &str = "llm_bench_tickets_reissued_total";
 const DEPTH: &str = "llm_bench_queue_depth";
@@ -32,16 +31,12 @@ pub(crate) fn describe() {
     metrics::describe_histogram!(QUEUE_WAIT, "From being due to being taken from the queue.");
     metrics::describe_counter!(ENDED, "Runs that this process ended, by how.");
     metrics::describe_counter!(REQUEUED, "Runs put back into the queue after a runner's silence.");
-    metrics::describe_counter!(
-        REFUSED,
-        "Writes refused because the run belongs to somebody else now."
-    );
     metrics::describe_histogram!(CANCEL, "From the request to cancel to the end of the run.");
     metrics::describe_counter!(REISSUED, "Tickets issued again because the first got lost.");
     metrics::describe_gauge!(DEPTH, "Benchmarks in the queue: due now, or later.");
     metrics::describe_gauge!(OLDEST, "How long the benchmark has been due that waits longest.");
     metrics::describe_gauge!(ACTIVE, "Benchmarks that a runner has now.");
-    for counter in [CLAIMS, REQUEUED, REFUSED, REISSUED] {
+    for counter in [CLAIMS, REQUEUED, REISSUED] {
         metrics::counter!(counter).increment(0);
     }
 }
@@ -57,14 +52,6 @@ pub(crate) fn ended(to: State, asked_ms_ago: Option<i64>) {
     if let Some(ms) = asked_ms_ago {
         metrics::histogram!(CANCEL).record(duration(ms));
     }
-}
-
-/// What of a write's outcome is counted: that a fence refused it.
-pub(crate) fn refusal<T>(outcome: Result<T, StoreError>) -> Result<T, StoreError> {
-    if matches!(outcome, Err(StoreError::Lost(_))) {
-        metrics::counter!(REFUSED).increment(1);
-    }
-    outcome
 }
 
 pub(crate) fn swept(swept: &Swept) {
@@ -128,8 +115,8 @@ impl Store {
             .await?;
         let (due, oldest) = due.unwrap_or_default();
         let later = count(c, queued.and(benchmark::Column::RunAtMs.gt(now))).await?;
-        let active = benchmark::Column::Status
-            .is_in([State::Running.as_str(), State::Cancelling.as_str()]);
+        let active =
+            benchmark::Column::Status.is_in([State::Running.as_str(), State::Cancelling.as_str()]);
         Ok(Depth {
             due: u64::try_from(due).unwrap_or(0),
             later,

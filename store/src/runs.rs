@@ -18,7 +18,7 @@ use crate::lease::{Held, still};
 use crate::longest::longest_run_ms;
 use crate::transition::{self, Change, Results};
 use crate::vault::Sealed;
-use crate::{SealedKeyError, Store, StoreError, StoredRequests, clock, next, rows};
+use crate::{SealedKeyError, Store, StoreError, StoredRequests, clock, measures, next, rows};
 
 /// How often a claim tries again where somebody was in between.
 const CLAIM_TRIES: usize = 20;
@@ -106,6 +106,7 @@ impl Store {
         let secret = benchmark_secret::Entity::find_by_id(row.id).one(&tx).await?;
         let spec = rows::spec(&row)?;
         tx.commit().await?;
+        measures::claimed(now - row.run_at_ms);
         let api_key = match secret {
             None => Ok(None),
             Some(secret) if secret.sealed.is_empty() || secret.expires_at_ms <= now => {
@@ -232,6 +233,7 @@ impl Store {
         let results = Results { report, series, histograms, requests, cooldown_ms };
         transition::end(&tx, &row, &change, results).await?;
         tx.commit().await?;
+        measures::ended(to, row.cancel_requested_at_ms.map(|asked| now - asked));
         Ok(to)
     }
 

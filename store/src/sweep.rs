@@ -16,7 +16,7 @@ use shared::machine::MOST_CLAIMS;
 use shared::{BenchmarkId, OnLost, Reason, ReasonCode, RunnerState, State};
 
 use crate::transition::{self, Change, Results};
-use crate::{Store, StoreError, clock, idempotency, queue, quota, rows};
+use crate::{Store, StoreError, clock, idempotency, measures, queue, quota, rows};
 
 /// How often old tickets and runners are looked for.
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
@@ -114,6 +114,7 @@ impl Store {
                 .await?
                 .rows_affected;
         }
+        measures::swept(&swept);
         Ok(swept)
     }
 

@@ -3,6 +3,7 @@
 
 mod crashes;
 mod draining;
+mod metrics;
 mod queue;
 mod recorded;
 mod targets;
