@@ -26,7 +26,7 @@ async fn runs_are_counted_by_their_runner_and_the_queue_by_the_api() {
         assert_eq!(value(&told, "llm_bench_queue_depth", "due"), 2, "{told}");
         assert_eq!(value(&told, "llm_bench_runs_active", ""), 0);
 
-        let mut runner = yard.runner_with(&[("METRICS_ADDRESS", "127.0.1:0")]).await;
+        let mut runner = yard.runner_with(&[("METRICS_ADDRESS", "127.0.0.1:0")]).await;
         let metrics = runner.url("telling metrics on").await;
         let ended = yard.ended(waiting).await;
         assert_eq!(ended.status, State::Completed, "{:?}", ended.reason);
