@@ -22,7 +22,8 @@ async fn wait_is_from_the_request_to_the_head_and_no_token_is_in_it() {
         let (latency, completed) = (report.latency, report.requests.completed);
         let (send, wait) = (latency.send_ms.unwrap(), latency.wait_ms.unwrap());
         assert_eq!((send.n, wait.n), (completed, completed));
-        assert!(wait.min >= 79.0 && wait.p50 < 100.0, "{driver:?}: {wait:?}");
+        // A thread that has to wait between writing and noting it makes a single one shorter.
+        assert!(wait.p25 >= 79.0 && wait.p50 < 100.0, "{driver:?}: {wait:?}");
         assert!(send.p50 < 5.0, "{driver:?}: {send:?}");
         let ttft = latency.ttft_ms.unwrap();
         assert!(ttft.min >= 139.0 && ttft.p50 < 180.0, "{driver:?}: {ttft:?}");
