@@ -116,6 +116,8 @@ impl Yard {
             .env("ARTIFACTS_URL", self.artifacts.path().display().to_string())
             .env("MASTER_KEY", MASTER_KEY)
             .env("EGRESS_ALLOW", "loopback")
+            // A pause between two of one target would hide what is not exclusive, and cost time.
+            .env("TARGET_COOLDOWN_S", "0")
             .env("LEASE_TTL_S", TTL.as_secs().to_string())
             .env("LEASE_GRACE_S", GRACE.as_secs().to_string());
         (program, line)
