@@ -77,11 +77,12 @@ impl Experiment {
     /// Cycles where nobody says how many (on SQLite half of it): all together in five minutes.
     const fn few(self) -> u64 {
         match self {
-            Self::KilledRunner => 4,
-            Self::KilledApi => 6,
-            Self::KilledDatabase | Self::CutLines => 3,
-            Self::FrozenRunner | Self::Restarts => 2,
-            Self::Cancel | Self::PickUp => 10,
+            // Of each kind of death one.
+            Self::KilledRunner | Self::KilledDatabase => 3,
+            Self::KilledApi => 4,
+            Self::CutLines => 2,
+            Self::FrozenRunner | Self::Restarts => 1,
+            Self::Cancel | Self::PickUp => 6,
         }
     }
 
