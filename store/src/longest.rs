@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use shared::BenchmarkSpec;
 
+use crate::milliseconds;
+
 /// What a run may take beyond its load and grace: for its figures, and for what is slow.
 const SLACK: Duration = Duration::from_mins(5);
 /// What storing its end may take beyond that.
@@ -18,5 +20,5 @@ pub fn longest_load(spec: &BenchmarkSpec) -> Duration {
 
 /// Longest until its end is stored; then somebody else ends it.
 pub(crate) fn longest_run_ms(spec: &BenchmarkSpec) -> i64 {
-    i64::try_from((longest_load(spec) + STORING).as_millis()).unwrap_or(i64::MAX)
+    milliseconds(longest_load(spec) + STORING)
 }

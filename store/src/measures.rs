@@ -81,8 +81,8 @@ pub struct Depth {
     pub later: u64,
     /// Benchmarks that a runner has.
     pub active: u64,
-    /// How long the one has been due that waits longest; 0 where none does.
-    pub oldest: Duration,
+    /// How long the one has been due that waits longest; none: none is due.
+    pub oldest: Option<Duration>,
 }
 
 impl Depth {
@@ -93,12 +93,12 @@ impl Depth {
         metrics::gauge!(DEPTH, "state" => "due").set(due);
         metrics::gauge!(DEPTH, "state" => "later").set(later);
         metrics::gauge!(ACTIVE).set(active);
-        metrics::gauge!(OLDEST).set(self.oldest.as_secs_f64());
+        metrics::gauge!(OLDEST).set(self.oldest.unwrap_or_default().as_secs_f64());
     }
 }
 
 impl Store {
-    /// How full the queue is, by two queries that read its index.
+    /// How full the queue is, by queries that read the indexes of the queue and of leases.
     pub async fn depth(&self) -> Result<Depth, StoreError> {
         let c = &self.inner.database.main;
         let now = clock::now(c).await?;
@@ -121,7 +121,7 @@ impl Store {
             due: u64::try_from(due).unwrap_or(0),
             later,
             active: count(c, active).await?,
-            oldest: oldest.map_or(Duration::ZERO, |oldest| duration(now - oldest)),
+            oldest: oldest.map(|oldest| duration(now - oldest)),
         })
     }
 }

@@ -141,7 +141,6 @@ impl Store {
     /// How the queue stands.
     pub async fn queue_state(&self) -> Result<QueueState, StoreError> {
         let c = &self.inner.database.main;
-        let now = clock::now(c).await?;
         let ask = async |sql: &str, values: Vec<Value>| {
             let backend = c.get_database_backend();
             c.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await
@@ -154,13 +153,9 @@ impl Store {
                 state.states.push((known, whole(row.try_get_by_index(1)?)));
             }
         }
-        let due = "SELECT count(*), min(run_at_ms) FROM benchmark \
-                   WHERE status = 'queued' AND run_at_ms <= $1";
-        for row in ask(due, vec![now.into()]).await? {
-            state.due = whole(row.try_get_by_index(0)?);
-            let oldest: Option<i64> = row.try_get_by_index(1)?;
-            state.oldest_due_s = oldest.map(|oldest| whole(now - oldest) / 1_000);
-        }
+        let depth = self.depth().await?;
+        state.due = depth.due;
+        state.oldest_due_s = depth.oldest.map(|oldest| oldest.as_secs());
         let targets = "WITH live AS (SELECT t.target_key, t.active FROM benchmark_target t \
              JOIN benchmark b ON b.id = t.benchmark_id WHERE b.status = 'queued' \
              UNION ALL SELECT target_key, active FROM benchmark_target WHERE active \

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-/// The rules of a process; those of one database should be the same everywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The rules of a process; those of one database should be the same everywhere. By default there are
+/// none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     /// How long after a run its targets are left alone.
     pub cooldown: Duration,
@@ -14,16 +15,4 @@ pub struct Rules {
     pub quota_runs_per_hour: Option<u32>,
     /// How long what was measured by the second and by the request is kept; none: for ever.
     pub retain: Option<Duration>,
-}
-
-impl Default for Rules {
-    /// None at all.
-    fn default() -> Self {
-        Self {
-            cooldown: Duration::ZERO,
-            quota_queued: None,
-            quota_runs_per_hour: None,
-            retain: None,
-        }
-    }
 }

@@ -170,22 +170,7 @@ impl Store {
             ),
             _ => return Ok(None),
         };
-        let change = Change {
-            id,
-            from: Some(from),
-            to,
-            // From here on, nothing its old runner writes has any effect.
-            fence: row.fence + 1,
-            at_ms: now,
-            actor: SWEEPER,
-            reason: Some(&reason),
-        };
-        if to == State::Queued {
-            transition::requeue(&tx, &row, &change, row.claims).await?;
-        } else {
-            let left = Results { cooldown_ms: self.cooldown_ms(), ..Results::default() };
-            transition::end(&tx, &row, &change, left).await?;
-        }
+        self.take_away(&tx, &row, (from, to), &reason, now).await?;
         tx.commit().await?;
         tracing::warn!(benchmark = id.0, runner, to = %to, "a runner went silent");
         Ok(Some(to))
@@ -207,20 +192,36 @@ impl Store {
             _ => return Ok(None),
         };
         let reason = Reason::new(code, format!("runner {runner} did not end it in time"));
-        let change = Change {
-            id,
-            from: Some(from),
-            to,
-            // Its runner may still believe that it holds it.
-            fence: row.fence + 1,
-            at_ms: now,
-            actor: SWEEPER,
-            reason: Some(&reason),
-        };
-        transition::end(&tx, &row, &change, Results::default()).await?;
+        self.take_away(&tx, &row, (from, to), &reason, now).await?;
         tx.commit().await?;
         tracing::warn!(benchmark = id.0, runner, to = %to, "a runner did not end its run in time");
         Ok(Some(to))
+    }
+
+    /// Ends the run of `row`, or puts it back into the queue, whatever its runner believes.
+    async fn take_away<C: ConnectionTrait>(
+        &self,
+        c: &C,
+        row: &benchmark::Model,
+        (from, to): (State, State),
+        reason: &Reason,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let change = Change {
+            id: BenchmarkId(row.id),
+            from: Some(from),
+            to,
+            // From here on, nothing its old runner writes has any effect.
+            fence: row.fence + 1,
+            at_ms: now,
+            actor: SWEEPER,
+            reason: Some(reason),
+        };
+        if to == State::Queued {
+            return transition::requeue(c, row, &change, row.claims).await;
+        }
+        let left = Results { cooldown_ms: self.cooldown_ms(), ..Results::default() };
+        transition::end(c, row, &change, left).await
     }
 
     async fn time_out(&self, id: BenchmarkId) -> Result<bool, StoreError> {

@@ -125,8 +125,7 @@ fn rows(of: &[(u32, Driver)]) -> anyhow::Result<()> {
         let rhythm = steady(streams);
         let tokens = long(rhythm);
         let mut last = String::new();
-        let mut measured = [const { Vec::new() }; 5];
-        for _ in 0..REPEATS {
+        let figures = side_by_side(|| {
             let target = NullTarget::start(rhythm)?;
             let [own, kernel] = [Stamped::Own, Stamped::Kernel].map(|stamped| {
                 let bare = bare_reader::event_us(target.address(), streams, tokens, stamped);
@@ -137,13 +136,9 @@ fn rows(of: &[(u32, Driver)]) -> anyhow::Result<()> {
             let report = run.against(&target)?;
             last = beside_the_truth(&report, &target)?;
             let cost = cost_us(&report, report.tokens.output);
-            for (kept, figure) in
-                measured.iter_mut().zip([own, kernel, cost, cost / own, cost / kernel])
-            {
-                kept.push(figure);
-            }
-        }
-        let figures = measured.each_mut().map(spread).join(" | ");
+            Ok([own, kernel, cost, cost / own, cost / kernel])
+        })?;
+        let figures = figures.join(" | ");
         println!("| {streams} | {driver:?} | {figures} | {last} |");
     }
     Ok(())
@@ -158,7 +153,8 @@ fn requests() -> anyhow::Result<()> {
             let target = NullTarget::start(BURST)?;
             let bare = bare_reader::request_us(target.address(), 100, Duration::from_secs(4))?;
             let report = Run { driver, ..Run::of_users(100, 1, 4) }.against(&target)?;
-            Ok((bare, cost_us(&report, report.requests.completed)))
+            let cost = cost_us(&report, report.requests.completed);
+            Ok([bare, cost, cost / bare])
         })?;
         println!("| {driver:?} | {bare} | {cost} | {ratio} |");
     }
@@ -170,11 +166,11 @@ fn burst() -> anyhow::Result<()> {
     println!("| driver | bare, us an event | instrument, us an event |");
     println!("|---|---|---|");
     for driver in [Driver::Readiness, Driver::Hyper] {
-        let [bare, cost, _] = side_by_side(|| {
+        let [bare, cost] = side_by_side(|| {
             let target = NullTarget::start(BURST)?;
             let bare = bare_reader::event_us(target.address(), 20, 4_000, Stamped::Own)?;
             let report = Run { driver, ..Run::of_users(20, 4_000, 4) }.against(&target)?;
-            Ok((bare, cost_us(&report, report.tokens.output)))
+            Ok([bare, cost_us(&report, report.tokens.output)])
         })?;
         println!("| {driver:?} | {bare} | {cost} |");
     }
@@ -330,18 +326,17 @@ fn verdict(report: &Report) -> String {
     }
 }
 
-/// The bare reader's cost, the instrument's and their ratio, each with its spread.
-fn side_by_side(
-    mut measured: impl FnMut() -> anyhow::Result<(f64, f64)>,
-) -> anyhow::Result<[String; 3]> {
-    let (mut bares, mut costs, mut ratios) = (vec![], vec![], vec![]);
+/// Figures that are measured beside each other, each with its spread.
+fn side_by_side<const FIGURES: usize>(
+    mut measured: impl FnMut() -> anyhow::Result<[f64; FIGURES]>,
+) -> anyhow::Result<[String; FIGURES]> {
+    let mut all = [const { Vec::new() }; FIGURES];
     for _ in 0..REPEATS {
-        let (bare, cost) = measured()?;
-        bares.push(bare);
-        costs.push(cost);
-        ratios.push(cost / bare);
+        for (kept, figure) in all.iter_mut().zip(measured()?) {
+            kept.push(figure);
+        }
     }
-    Ok([&mut bares, &mut costs, &mut ratios].map(spread))
+    Ok(all.each_mut().map(spread))
 }
 
 /// p50 and p99.

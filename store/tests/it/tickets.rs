@@ -27,18 +27,8 @@ async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiting_worker_is_woken_by_a_new_benchmark() {
     for world in worlds().await {
-        let (looked, mut looks) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        let working = tokio::spawn({
-            let (store, stop) = (world.another_store().await, stop.clone());
-            async move {
-                let look = move || {
-                    looked.send(()).unwrap();
-                    async {}
-                };
-                store.work(&RunnerId("runner-a".into()), look, stop).await
-            }
-        });
+        let (working, mut looks) = world.worker(&stop).await;
         let jobs = world.jobs();
         let done = format!("SELECT count(*) FROM {jobs} WHERE status = 'Done' AND attempts = 1");
         // The first also waits for the worker to register.

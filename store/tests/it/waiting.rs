@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use shared::State;
 use shared::request::{Edit, Fields};
-use shared::{RunnerId, State};
 use store::StoreError;
-use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -62,18 +61,8 @@ async fn a_time_too_far_ahead_is_refused_by_the_databases_clock() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_benchmark_wakes_a_worker_when_it_is_due_and_not_before() {
     for world in worlds().await {
-        let (looked, mut looks) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        let working = tokio::spawn({
-            let (store, stop) = (world.another_store().await, stop.clone());
-            async move {
-                let look = move || {
-                    looked.send(()).unwrap();
-                    async {}
-                };
-                store.work(&RunnerId("runner-a".into()), look, stop).await
-            }
-        });
+        let (working, mut looks) = world.worker(&stop).await;
         // Once it has come here, the worker stands.
         let now = world.submit().await.created_at.unix_ms();
         timeout(Duration::from_secs(90), looks.recv()).await.unwrap().unwrap();

@@ -9,8 +9,10 @@ use shared::report::{
 };
 use shared::request::{Defaults, Fields, NewBenchmark};
 use shared::{Benchmark, BenchmarkId, RunnerId, Seed, State, Timestamp};
-use store::{Claim, Ending, Held, Lease, Registration, Store, Vault};
+use store::{Claim, Ending, Held, Lease, Registration, Store, StoreError, Vault};
 use testkit::TestDatabase;
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 /// A migrated store over a database of its own.
 pub(crate) struct World {
@@ -40,6 +42,23 @@ impl World {
         options.max_connections(2).sqlx_logging(false);
         let sql = Database::connect(options).await.unwrap();
         Self { store, sql, master_key, database }
+    }
+
+    /// A worker in another process, and each look of it at the queue.
+    pub(crate) async fn worker(
+        &self,
+        stop: &CancellationToken,
+    ) -> (JoinHandle<Result<(), StoreError>>, mpsc::UnboundedReceiver<()>) {
+        let (looked, looks) = mpsc::unbounded_channel();
+        let (store, stop) = (self.another_store().await, stop.clone());
+        let working = tokio::spawn(async move {
+            let look = move || {
+                looked.send(()).unwrap();
+                async {}
+            };
+            store.work(&RunnerId("runner-a".into()), look, stop).await
+        });
+        (working, looks)
     }
 
     /// The database as another process would open it.
