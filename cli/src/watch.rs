@@ -88,6 +88,7 @@ fn line(progress: &Progress, duration_s: u32) -> String {
     let phase = match progress.phase {
         Phase::Queued => return "waiting for a runner".to_owned(),
         Phase::Preparing => return "preparing: prompts, tokenizer, a first request".to_owned(),
+        Phase::Gathering => return "waiting for the other runners".to_owned(),
         Phase::Finalizing | Phase::Ended => "computing",
         Phase::Warmup => "starting users",
         Phase::Measuring => "measuring",

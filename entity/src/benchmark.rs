@@ -30,6 +30,8 @@ pub struct Model {
     pub dataset: String,
     /// Requests open at once, at most.
     pub users: i32,
+    /// Runners that make its load together; 0: as many as it takes.
+    pub runners: i32,
     pub spawnrate: i32,
     pub duration_s: i32,
     #[sea_orm(column_type = "JsonBinary")]

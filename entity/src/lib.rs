@@ -12,6 +12,7 @@ pub mod benchmark_histogram;
 pub mod benchmark_partial;
 pub mod benchmark_secret;
 pub mod benchmark_series;
+pub mod benchmark_shard;
 pub mod benchmark_target;
 pub mod idempotency;
 pub mod runner;

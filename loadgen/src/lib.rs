@@ -16,9 +16,10 @@ mod record;
 mod sample;
 mod trace;
 
+pub use arrival::Shard;
 pub use engine::{
-    Control, Deadline, Driver, Handicap, Outcome, PrepareError, Prepared, Settings, Snapshot,
-    prepare, socket_capacity,
+    Control, Deadline, Driver, Handicap, Measured, Outcome, PrepareError, Prepared, Settings,
+    Snapshot, prepare, socket_capacity,
 };
-pub use metrics::{Histogram, UnreadableHistogram};
+pub use metrics::{Figures, Histogram, UnreadableFigures, UnreadableHistogram};
 pub use prompt::{Hub, InvalidHub};

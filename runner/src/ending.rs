@@ -7,13 +7,18 @@ use store::{Ending, StoredRequests};
 use crate::lease::StopCause;
 
 /// The end of a run whose load was driven.
+///
+/// - `lost`: what has become of another runner that made the load with this one, where it did not
+///   make its part to the end.
 pub(crate) fn of_outcome(
     outcome: Outcome,
     cause: Option<StopCause>,
+    lost: Option<Reason>,
     requests: Option<StoredRequests>,
 ) -> Ending {
     let failure = outcome.failure();
     let (to, reason) = match cause.filter(|_| outcome.stopped) {
+        Some(StopCause::ShardLost) | None if lost.is_some() => (State::Failed, lost),
         Some(cause) => of_stop(cause),
         None if failure.is_some() => (State::Failed, failure),
         None => (State::Completed, None),
@@ -52,6 +57,9 @@ pub(crate) fn of_stop(cause: StopCause) -> (State, Option<Reason>) {
         ),
         StopCause::Shutdown => {
             (State::Failed, ReasonCode::RunnerShutdown, "the runner was stopped")
+        }
+        StopCause::ShardLost | StopCause::Braked => {
+            (State::Failed, ReasonCode::ShardLost, "another runner of this load was lost")
         }
         StopCause::Overrun => (
             State::TimedOut,

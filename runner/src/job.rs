@@ -8,41 +8,43 @@ use std::{
 };
 
 use daemon::{Shutdown, causes};
-use loadgen::{Control, Prepared, Snapshot};
-use shared::{BenchmarkId, Reason, ReasonCode, RunnerId, State};
+use loadgen::{Control, Prepared, Shard, Snapshot};
+use shared::{BenchmarkId, Phase, Reason, ReasonCode, RunnerId, State};
 use store::{Claim, Ending, Held, Store, StoreError};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Settings, ending,
-    lease::{self, StopCause, StopOrder},
+    gathering::{Gathering, Together},
+    lease::{self, StopCause, StopOrder, Tenure},
     measures, observer,
     registry::Registry,
+    shard,
     spool::{self, Spool},
 };
 
 /// How long loading prompts and tokenizer and asking the target may take.
-const MOST_PREPARATION: Duration = Duration::from_mins(10);
+pub(crate) const MOST_PREPARATION: Duration = Duration::from_mins(10);
 /// How long a run that was told to stop may take to do so.
 const MOST_STOPPING: Duration =
     if cfg!(test) { Duration::from_millis(100) } else { Duration::from_mins(1) };
 /// How long a run's end is tried to be stored.
-const MOST_STORING: Duration = Duration::from_mins(2);
+pub(crate) const MOST_STORING: Duration = Duration::from_mins(2);
 /// Between two tries.
-const RETRY_STORING_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_STORING_AFTER: Duration = Duration::from_secs(1);
 
 /// Where runs are taken up, one at a time: two at once would measure each other.
 #[derive(Clone)]
 pub(crate) struct Desk(Arc<Inner>);
 
-struct Inner {
-    store: Store,
+pub(crate) struct Inner {
+    pub(crate) store: Store,
     runner: RunnerId,
     max_users: u32,
     instrument: loadgen::Settings,
     seat: Arc<Semaphore>,
-    shutdown: Shutdown,
+    pub(crate) shutdown: Shutdown,
 }
 
 impl Desk {
@@ -72,7 +74,17 @@ impl Desk {
             let _seat = seat;
             while !self.0.shutdown.draining().is_cancelled() {
                 let claimed_at = Instant::now();
-                match self.0.store.claim(&self.0.runner, self.0.max_users).await {
+                let Inner { store, runner, max_users, .. } = &*self.0;
+                // Parts first: others wait for them, with their hands full.
+                let worked = match store.claim_shard(runner, *max_users).await {
+                    Ok(Some(claim)) => {
+                        Box::pin(self.0.work_off_shard(claim, claimed_at)).await;
+                        continue;
+                    }
+                    Ok(None) => store.claim(runner, *max_users).await,
+                    Err(error) => Err(error),
+                };
+                match worked {
                     Ok(Some(claim)) => Box::pin(self.0.work_off(claim, claimed_at)).await,
                     Ok(None) => break,
                     Err(error) => {
@@ -101,7 +113,7 @@ impl Inner {
         let over = CancellationToken::new();
         let keeper = tokio::spawn(lease::keep(
             self.store.clone(),
-            held,
+            Tenure::Run(held),
             order.clone(),
             self.shutdown.now().clone(),
             over.clone(),
@@ -118,7 +130,7 @@ impl Inner {
     /// Runs it; none when it is to be given back, because this runner is to take up nothing more and
     /// no load was sent.
     async fn run(&self, claim: Claim, order: &StopOrder) -> Option<Ending> {
-        let Claim { held, spec, attempt, api_key } = claim;
+        let Claim { held, spec, shards, attempt, api_key } = claim;
         let key = match api_key {
             Ok(key) => key,
             Err(error) => {
@@ -127,9 +139,10 @@ impl Inner {
             }
         };
         let most = store::longest_load(&spec);
-        observer::announce(&self.store, &held).await;
-        let label = format!("benchmark {}; run {}", held.id, held.fence);
-        let instrument = loadgen::Settings { label, ..self.instrument.clone() };
+        observer::announce(&self.store, &held, Phase::Preparing).await;
+        let gathering = Gathering::of(&self.store, held, shards);
+        let first = Shard::new(0, shards).unwrap_or_default();
+        let instrument = self.instrument_of(&held, first);
         let prepared = tokio::select! {
             prepared = tokio::time::timeout(MOST_PREPARATION, loadgen::prepare(spec, key, &instrument)) => prepared,
             () = order.token().cancelled() => return stopped_before_load(order),
@@ -144,12 +157,34 @@ impl Inner {
                 return Some(ending::without_load(State::TimedOut, reason));
             }
         };
+        let clock = match &gathering {
+            Some(gathering) => {
+                observer::announce(&self.store, &held, Phase::Gathering).await;
+                let ready = tokio::select! {
+                    ready = gathering.ready() => ready,
+                    () = order.token().cancelled() => return stopped_before_load(order),
+                    () = self.shutdown.draining().cancelled() => return stopped_before_load(order),
+                };
+                match ready {
+                    Ok(clock) => Some(clock),
+                    Err(reason) => return Some(ending::without_load(State::Failed, reason)),
+                }
+            }
+            None => None,
+        };
         if self.shutdown.draining().is_cancelled() {
             return stopped_before_load(order);
         }
         // Committed before the first request: from here on this run is never started again.
-        match self.store.load_starts(&held, prepared.model()).await {
-            Ok(()) => Some(self.drive(prepared, &held, most, order).await),
+        let started = match (gathering, clock) {
+            (Some(gathering), Some(clock)) => {
+                let own = shard::environment(&prepared, first, &clock);
+                gathering.start(prepared.model(), own, clock).await.map(Some)
+            }
+            _ => self.store.load_starts(&held, prepared.model()).await.map(|()| None),
+        };
+        match started {
+            Ok(together) => Some(self.drive(prepared, &held, most, order, together).await),
             Err(lost @ StoreError::Lost(_)) => {
                 measures::failed(&lost);
                 order.give(StopCause::LeaseLost);
@@ -172,13 +207,25 @@ impl Inner {
         held: &Held,
         most: Duration,
         order: &StopOrder,
+        together: Option<Together>,
     ) -> Ending {
         let (snapshots, watched) = watch::channel(Snapshot::default());
-        let observer = tokio::spawn(observer::observe(self.store.clone(), *held, watched));
+        let gathering = together.as_ref().map(|together| together.gathering.clone());
+        let observer =
+            tokio::spawn(observer::observe(self.store.clone(), *held, watched, gathering));
         let control = Control { stop: order.token().clone(), snapshots };
         let (spool, prepared) = Spool::of(prepared, &self.instrument.data_dir);
+        let prepared = match &together {
+            Some(together) => together.begin(prepared, order),
+            None => prepared,
+        };
         let run = prepared.until(order.deadline().clone()).run(control);
-        let Some(mut outcome) = within(most, order, run).await else {
+        let watcher = together.as_ref().map(|together| together.watch(order));
+        let outcome = within(most, order, run).await;
+        if let Some(watcher) = watcher {
+            watcher.abort();
+        }
+        let Some(mut outcome) = outcome else {
             observer.abort();
             tracing::error!(benchmark = %held.id, "a run does not stop");
             let (to, reason) = ending::of_stop(order.cause().unwrap_or(StopCause::Overrun));
@@ -188,11 +235,21 @@ impl Inner {
             order.give(StopCause::LeaseLost);
         }
         let _ = observer.await;
+        let lost = match together {
+            Some(together) => together.end(&mut outcome, order, most).await,
+            None => None,
+        };
         if let Err(error) = self.store.progress(held, &outcome.progress, None).await {
             tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store progress");
         }
         let requests = spool.store(&self.store, held, &mut outcome, self.shutdown.now()).await;
-        ending::of_outcome(outcome, order.cause(), requests)
+        ending::of_outcome(outcome, order.cause(), lost, requests)
+    }
+
+    /// What the instrument needs to make a shard of a run.
+    pub(crate) fn instrument_of(&self, held: &Held, shard: Shard) -> loadgen::Settings {
+        let label = format!("benchmark {}; run {}", held.id, held.fence);
+        loadgen::Settings { label, shard, ..self.instrument.clone() }
     }
 
     /// Stores the end, and tries again as long as the database is out of reach.
@@ -235,7 +292,11 @@ impl Inner {
 }
 
 /// What comes of `run`, which is told to stop after `most`; none where it does not even then.
-async fn within<T>(most: Duration, order: &StopOrder, run: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn within<T>(
+    most: Duration,
+    order: &StopOrder,
+    run: impl Future<Output = T>,
+) -> Option<T> {
     let mut run = pin!(run);
     tokio::select! {
         outcome = &mut run => return Some(outcome),

@@ -6,7 +6,7 @@ use daemon::causes;
 use futures::StreamExt;
 use loadgen::Deadline;
 use shared::BenchmarkId;
-use store::{Held, Lease, Renewal, Store};
+use store::{Held, HeldShard, Lease, Renewal, Store, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +42,43 @@ pub(crate) enum StopCause {
     Shutdown,
     /// It takes longer than any such run may.
     Overrun,
+    /// Another runner that makes the load with this one found that it must end.
+    Braked,
+    /// Another runner that makes the load with this one is lost, or stopped before its time.
+    ShardLost,
+}
+
+/// What a runner holds: a run, or a part of one that another holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Tenure {
+    Run(Held),
+    Shard(HeldShard),
+}
+
+impl Tenure {
+    fn id(&self) -> BenchmarkId {
+        match self {
+            Self::Run(held) => held.id,
+            Self::Shard(held) => held.run.id,
+        }
+    }
+
+    /// Renews it; for how long from the question on that may be relied on, where not for the whole
+    /// of a lease.
+    async fn renew(&self, store: &Store) -> Result<(Renewal, Duration), StoreError> {
+        match self {
+            Self::Run(held) => Ok((store.renew(held).await?, Duration::MAX)),
+            Self::Shard(held) => store.renew_shard(held).await,
+        }
+    }
+
+    async fn is_asked_to_stop(&self, store: &Store) -> Result<bool, StoreError> {
+        let renewal = match self {
+            Self::Run(held) => store.cancel_requested(held).await?,
+            Self::Shard(held) => store.shard_asked_to_stop(held).await?.0,
+        };
+        Ok(renewal == Renewal::CancelRequested)
+    }
 }
 
 /// The order to stop, given once: the first cause stays.
@@ -86,7 +123,7 @@ impl StopOrder {
 /// to cancel, or when the runner is to stop.
 pub(crate) async fn keep(
     store: Store,
-    held: Held,
+    held: Tenure,
     order: StopOrder,
     shutdown: CancellationToken,
     over: CancellationToken,
@@ -97,21 +134,23 @@ pub(crate) async fn keep(
         let mut renewed_at = Instant::now();
         loop {
             let asked_at = Instant::now();
-            match tokio::time::timeout(self_fence_after(&lease) / 4, store.renew(&held)).await {
-                Ok(Ok(Renewal::Held)) => {
+            match tokio::time::timeout(self_fence_after(&lease) / 4, held.renew(&store)).await {
+                Ok(Ok((Renewal::Held, at_most))) => {
                     measures::renewed(asked_at - renewed_at);
                     renewed_at = asked_at;
-                    order.deadline.put_off(asked_at + self_fence_after(&lease));
+                    order.deadline.put_off(asked_at + self_fence_after(&lease).min(at_most));
                 }
-                Ok(Ok(Renewal::CancelRequested)) => {
+                Ok(Ok((Renewal::CancelRequested, _))) => {
                     renewed_at = asked_at;
                     order.give(StopCause::Cancelled);
                 }
-                Ok(Ok(Renewal::Lost)) => order.give(StopCause::LeaseLost),
+                Ok(Ok((Renewal::Lost, _))) => order.give(StopCause::LeaseLost),
                 Ok(Err(error)) => {
-                    tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot renew the lease");
+                    tracing::warn!(benchmark = %held.id(), error = %causes(&error), "cannot renew the lease");
                 }
-                Err(_) => tracing::warn!(benchmark = %held.id, "renewing the lease takes too long"),
+                Err(_) => {
+                    tracing::warn!(benchmark = %held.id(), "renewing the lease takes too long")
+                }
             }
             if renewed_at.elapsed() >= self_fence_after(&lease) {
                 order.give(StopCause::LeaseLost);
@@ -127,12 +166,12 @@ pub(crate) async fn keep(
     }
 }
 
-async fn watch_for_cancel(store: &Store, held: &Held, order: &StopOrder) {
+async fn watch_for_cancel(store: &Store, held: &Tenure, order: &StopOrder) {
     let mut told = store.cancellations();
     loop {
         let wake = async {
             while let Some(id) = told.next().await {
-                if id == held.id {
+                if id == held.id() {
                     return;
                 }
             }
@@ -143,7 +182,7 @@ async fn watch_for_cancel(store: &Store, held: &Held, order: &StopOrder) {
             () = wake => {}
             () = tokio::time::sleep(LOOK_FOR_CANCEL_EVERY) => {}
         }
-        if let Ok(Renewal::CancelRequested) = store.cancel_requested(held).await {
+        if let Ok(true) = held.is_asked_to_stop(store).await {
             order.give(StopCause::Cancelled);
             return std::future::pending().await;
         }

@@ -4,13 +4,16 @@
 //! compare-and-set. The run lives in a task of its own, so that nothing that happens to the queue
 //! can drop it, and the load on threads of its own, so that nothing here can disturb it.
 
+mod clock;
 mod ending;
+mod gathering;
 mod job;
 mod lease;
 mod measures;
 mod observer;
 mod registry;
 mod settings;
+mod shard;
 mod spool;
 
 use std::{path::Path, time::Duration};

@@ -47,6 +47,7 @@ impl Settings {
             load_threads: self.load_threads,
             driver: loadgen::Driver::default(),
             runner: runner.to_owned(),
+            shard: loadgen::Shard::WHOLE,
             label: String::new(),
         })
     }

@@ -57,8 +57,8 @@ pub use report::{Report, SecondRow};
 pub use runner::{Runner, RunnerState};
 pub use slo::{Slo, SloMs, SloPreset, UnknownPreset};
 pub use spec::{
-    BenchmarkSpec, MaxTokens, MinTokens, Output, Sampling, Seed, Temperature, TimeoutS, Timeouts,
-    TopP, Turns,
+    BenchmarkSpec, MaxTokens, MinTokens, Output, Runners, Sampling, Seed, Temperature, TimeoutS,
+    Timeouts, TopP, Turns,
 };
 pub use state::{Reason, ReasonCode, State};
 pub use stops::{MaxErrorRate, Stops};

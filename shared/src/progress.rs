@@ -12,6 +12,8 @@ pub enum Phase {
     Queued,
     /// Prompts, tokenizer, probe.
     Preparing,
+    /// Waiting for the other runners that make the load together.
+    Gathering,
     /// Users are still being started.
     Warmup,
     /// All users are there.

@@ -8,6 +8,7 @@ mod failure;
 mod goodput;
 mod histograms;
 mod recorded;
+mod shards;
 mod stopped;
 mod target_metrics;
 mod targets;
@@ -21,6 +22,7 @@ pub use self::{
     goodput::Goodput,
     histograms::{HistogramUnit, HistogramV2, Histograms},
     recorded::Recorded,
+    shards::ShardEnvironment,
     stopped::{Stopped, StoppedBy},
     target_metrics::{Gauge, TargetMetrics},
     targets::TargetFigures,
@@ -408,6 +410,10 @@ pub struct Environment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", oai(skip_serializing_if_is_none))]
     pub attempt: Option<u32>,
+    /// The runners that made the load together, by shard; empty where it was one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "Vec::is_empty"))]
+    pub shards: Vec<ShardEnvironment>,
 }
 
 /// The server under test, as far as it tells.

@@ -36,6 +36,11 @@ bounded! {
     Seed(u64) in 0..=9_007_199_254_740_991, "seed"
 }
 
+bounded! {
+    /// Runners that make a load together.
+    Runners(u32) in 1..=64, "runners"
+}
+
 /// One benchmark, whole and valid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(poem_openapi::Object))]
@@ -102,6 +107,11 @@ pub struct BenchmarkSpec {
     #[serde(default, skip_serializing_if = "OnLost::is_fail")]
     #[cfg_attr(feature = "openapi", oai(default, skip_serializing_if = "OnLost::is_fail"))]
     pub on_lost: OnLost,
+    /// How many runners make the load together, each an equal part of it; none: one, or as many as
+    /// it takes where there are more users than one takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", oai(skip_serializing_if_is_none))]
+    pub runners: Option<Runners>,
 }
 
 impl BenchmarkSpec {

@@ -156,6 +156,10 @@ pub enum ReasonCode {
     LeaseLost,
     /// The runner went silent.
     RunnerLost,
+    /// One of several runners of it stopped or went silent; the others stopped for it.
+    ShardLost,
+    /// Not all of its runners were ready in time; no load was sent.
+    GatherTimeout,
     /// Cancelled, and the runner went silent before it said so.
     CancelledRunnerLost,
     /// Somebody asked.

@@ -6,7 +6,7 @@ use sea_orm::{
 };
 use shared::benchmark::Configuration;
 use shared::request::{Edit, NewBenchmark};
-use shared::{Benchmark, BenchmarkId, Reason, ReasonCode, SecondRow, State, Timestamp};
+use shared::{Benchmark, BenchmarkId, Reason, ReasonCode, Runners, SecondRow, State, Timestamp};
 
 use crate::idempotency::{self, IdempotencyKey};
 use crate::transition::{self, Change, Results};
@@ -342,6 +342,7 @@ fn insertable(new: &NewBenchmark, owner: &str, now: i64, due: Timestamp) -> benc
         tokenizer: Set(rows::storable(&asked.tokenizer)),
         dataset: Set(rows::storable(&asked.dataset)),
         users: count(spec.load.peak_users().get()),
+        runners: count(spec.runners.map_or(0, Runners::get)),
         spawnrate: count(asked.spawnrate),
         duration_s: count(asked.duration),
         spec: Set(rows::json(spec)),

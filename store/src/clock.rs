@@ -30,6 +30,17 @@ pub(crate) async fn now<C: ConnectionTrait>(connection: &C) -> Result<i64, Store
     Ok(row.try_get("", "now_ms")?)
 }
 
+/// Now in unix microseconds; SQLite knows milliseconds only.
+pub(crate) async fn now_us<C: ConnectionTrait>(connection: &C) -> Result<i64, StoreError> {
+    let backend = connection.get_database_backend();
+    let sql = match backend {
+        DbBackend::Postgres => "SELECT (extract(epoch from clock_timestamp()) * 1e6)::bigint AS us",
+        _ => "SELECT cast(round(unixepoch('subsec') * 1000) as integer) * 1000 AS us",
+    };
+    let row = connection.query_one_raw(Statement::from_string(backend, sql)).await?;
+    Ok(row.ok_or(StoreError::NoAnswer)?.try_get("", "us")?)
+}
+
 /// Whether the database is PostgreSQL.
 pub(crate) fn is_postgres<C: ConnectionTrait>(connection: &C) -> bool {
     connection.get_database_backend() == DbBackend::Postgres

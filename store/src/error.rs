@@ -54,6 +54,9 @@ pub enum StoreError {
     /// Somebody asked to cancel it, so this must not begin.
     #[error("benchmark {0} has been asked to stop")]
     CancelRequested(BenchmarkId),
+    /// Not all runners that are to make its load together are ready.
+    #[error("not all runners of benchmark {0} are ready")]
+    NotGathered(BenchmarkId),
     /// Load may have been sent, so it cannot be given back.
     #[error("benchmark {0} has begun to send load and cannot be given back")]
     LoadStarted(BenchmarkId),

@@ -30,6 +30,8 @@ mod rules;
 mod runners;
 mod runs;
 mod settings;
+mod shard;
+mod shards;
 mod sweep;
 mod transition;
 mod vault;
@@ -56,6 +58,8 @@ pub use rules::Rules;
 pub use runners::Registration;
 pub use runs::{Claim, Ending};
 pub use settings::DatabaseSettings;
+pub use shard::{HeldShard, ShardClaim, Status as ShardStatus};
+pub use shards::ShardState;
 pub use sweep::Swept;
 pub use vault::{InvalidMasterKey, SealedKeyError, Vault};
 

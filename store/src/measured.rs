@@ -2,6 +2,7 @@
 
 use entity::{benchmark_artifact, benchmark_histogram};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, EntityTrait, Set};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{BenchmarkId, report::Histograms};
 
@@ -11,7 +12,7 @@ use crate::{Store, StoreError, rows};
 const REQUESTS: &str = "requests";
 
 /// The file of a benchmark's requests, in the artifact store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRequests {
     /// Its key.
     pub key: String,

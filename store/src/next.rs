@@ -43,6 +43,22 @@ macro_rules! may_begin {
 }
 pub(crate) use may_begin;
 
+/// How many runners are there to make a load together; 1: nobody asks.
+macro_rules! fleet {
+    () => {
+        "fleet AS (SELECT coalesce(nullif(count(*), 0), 1) AS live FROM runner \
+         WHERE state = 'active' AND drain_requested_at_ms IS NULL AND last_seen_ms >= $4)"
+    };
+}
+
+/// Whether the row `b` takes no more runners than there are, of `$3` users each.
+macro_rules! fits {
+    () => {
+        "b.runners <= (SELECT live FROM fleet) AND b.users <= $3 * CASE b.runners \
+         WHEN 0 THEN (SELECT live FROM fleet) ELSE b.runners END AND "
+    };
+}
+
 /// Owners with something queued, what each has active, and when its last run began.
 macro_rules! owners {
     () => {
@@ -66,9 +82,12 @@ const SQLITE: &str = concat!(
     "WITH RECURSIVE ",
     closed!(),
     ", ",
+    fleet!(),
+    ", ",
     owners!(),
     ", head AS (SELECT active, last, (SELECT b.id FROM benchmark b \
-     WHERE b.owner = share.owner AND b.users <= $3 AND ",
+     WHERE b.owner = share.owner AND ",
+    fits!(),
     may_begin!(),
     " ORDER BY b.priority DESC, b.id LIMIT 1) AS id FROM share) \
      SELECT b.* FROM head JOIN benchmark b ON b.id = head.id \
@@ -83,13 +102,16 @@ macro_rules! postgres {
             "WITH RECURSIVE ",
             closed!(),
             ", ",
+            fleet!(),
+            ", ",
             owners!(),
             ", head AS MATERIALIZED (SELECT share.owner, share.active, share.last, first.id, \
              first.priority, row_number() OVER \
              (PARTITION BY share.owner, first.target_key ORDER BY first.priority DESC, first.id) \
              AS of_target FROM share CROSS JOIN LATERAL (\
              SELECT b.id, b.priority, b.target_key FROM benchmark b \
-             WHERE b.owner = share.owner AND b.users <= $3 AND ",
+             WHERE b.owner = share.owner AND ",
+            fits!(),
             may_begin!(),
             " ORDER BY b.priority DESC, b.id LIMIT 64) AS first), \
              turn AS MATERIALIZED (SELECT id, priority, last, active + row_number() OVER \
@@ -103,14 +125,22 @@ macro_rules! postgres {
 
 /// The next benchmark for a runner that takes `max_users`, locked; of several callers each gets
 /// another, or an error that asks to try again.
+///
+/// - `seen_ms`: since when a runner must have been seen to be there for one that takes several;
+///   none: none of those.
 pub(crate) async fn lock_next<C: ConnectionTrait>(
     c: &C,
     now_ms: i64,
     cooldown_ms: i64,
     max_users: u32,
+    seen_ms: Option<i64>,
 ) -> Result<Option<benchmark::Model>, StoreError> {
-    let values: [Value; 3] =
-        [now_ms.into(), (now_ms - cooldown_ms).into(), i64::from(max_users).into()];
+    let values: [Value; 4] = [
+        now_ms.into(),
+        (now_ms - cooldown_ms).into(),
+        i64::from(max_users).into(),
+        seen_ms.unwrap_or(i64::MAX).into(),
+    ];
     let find = async |sql: &str| -> Result<Option<benchmark::Model>, StoreError> {
         let backend = c.get_database_backend();
         let asked = Statement::from_sql_and_values(backend, sql, values.clone());

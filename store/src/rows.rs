@@ -192,7 +192,7 @@ pub(crate) fn target_key(url: &TargetUrl) -> String {
     format!("{head}#{hash}")
 }
 
-fn word<T>(id: BenchmarkId, what: &'static str, word: &str) -> Result<T, StoreError>
+pub(crate) fn word<T>(id: BenchmarkId, what: &'static str, word: &str) -> Result<T, StoreError>
 where
     T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
 {
@@ -203,7 +203,7 @@ where
     })
 }
 
-fn read<T: DeserializeOwned>(
+pub(crate) fn read<T: DeserializeOwned>(
     id: BenchmarkId,
     what: &'static str,
     json: &Value,

@@ -18,7 +18,9 @@ use crate::lease::{Held, still};
 use crate::longest::longest_run_ms;
 use crate::transition::{self, Change, Results};
 use crate::vault::Sealed;
-use crate::{SealedKeyError, Store, StoreError, StoredRequests, clock, measures, next, rows};
+use crate::{
+    SealedKeyError, Store, StoreError, StoredRequests, clock, measures, next, rows, shards,
+};
 
 /// How often a claim tries again where somebody was in between.
 const CLAIM_TRIES: usize = 20;
@@ -32,6 +34,8 @@ pub struct Claim {
     pub held: Held,
     /// What to do.
     pub spec: BenchmarkSpec,
+    /// How many runners make the load together; this one holds the run and is the first of them.
+    pub shards: u32,
     /// Which try this is, from 1 on; one that was given back does not count.
     pub attempt: u32,
     /// The target's key; an error where it is there and cannot be opened.
@@ -83,8 +87,19 @@ impl Store {
     ) -> Result<Option<Claim>, StoreError> {
         let tx = self.inner.database.begin().await?;
         let now = clock::now(&tx).await?;
-        let next = next::lock_next(&tx, now, self.cooldown_ms(), max_users).await?;
-        let Some(row) = next else { return Ok(None) };
+        let seen = now - self.lease().ttl_ms();
+        let cooldown = self.cooldown_ms();
+        let next = next::lock_next(&tx, now, cooldown, max_users, Some(seen)).await?;
+        let Some(mut row) = next else { return Ok(None) };
+        let mut shards = shards::wanted(&row, max_users);
+        if shards > 1 && !shards::are_enough_free(&tx, &row, shards, &runner.0, seen).await? {
+            if shards::is_kept_for(&row, now) {
+                return Ok(None);
+            }
+            let next = next::lock_next(&tx, now, cooldown, max_users, None).await?;
+            let Some(alone) = next else { return Ok(None) };
+            (row, shards) = (alone, 1);
+        }
         let held = Held { id: BenchmarkId(row.id), fence: row.fence + 1 };
         let change = Change {
             id: held.id,
@@ -103,21 +118,34 @@ impl Store {
             ..Default::default()
         };
         transition::apply(&tx, &row, &change, columns).await?;
+        if shards > 1 {
+            shards::offer(&tx, &held, row.users, shards).await?;
+        }
         let secret = benchmark_secret::Entity::find_by_id(row.id).one(&tx).await?;
         let spec = rows::spec(&row)?;
         tx.commit().await?;
         measures::claimed(now - row.run_at_ms);
-        let api_key = match secret {
+        let api_key = self.opened(held.id, secret, now);
+        let attempt = u32::try_from(row.claims + 1).unwrap_or(1);
+        Ok(Some(Claim { held, spec, shards, attempt, api_key }))
+    }
+
+    /// The target's key of a benchmark, from its sealed box.
+    pub(crate) fn opened(
+        &self,
+        id: BenchmarkId,
+        secret: Option<benchmark_secret::Model>,
+        now: i64,
+    ) -> Result<Option<SecretString>, SealedKeyError> {
+        match secret {
             None => Ok(None),
             Some(secret) if secret.sealed.is_empty() || secret.expires_at_ms <= now => {
                 Err(SealedKeyError::Expired)
             }
             Some(benchmark_secret::Model { kid, nonce, sealed: text, .. }) => {
-                self.inner.vault.open(held.id, &Sealed { kid, nonce, text }).map(Some)
+                self.inner.vault.open(id, &Sealed { kid, nonce, text }).map(Some)
             }
-        };
-        let attempt = u32::try_from(row.claims + 1).unwrap_or(1);
-        Ok(Some(Claim { held, spec, attempt, api_key }))
+        }
     }
 
     /// Notes that load begins now, against `model`: the point of no return. Only when this has
@@ -128,6 +156,32 @@ impl Store {
     /// [`StoreError::CancelRequested`] where somebody asked to cancel, [`StoreError::Lost`] where
     /// the run is not held any more or its lease has run out.
     pub async fn load_starts(&self, held: &Held, model: &str) -> Result<(), StoreError> {
+        self.starts(held, model, None).await.map(drop)
+    }
+
+    /// The same of a load that `of` runners make together, all of them `ahead` from now; when that
+    /// is, in unix microseconds by the database's clock.
+    ///
+    /// # Errors
+    ///
+    /// As for one; [`StoreError::NotGathered`] where not all of them are ready.
+    pub async fn load_starts_together(
+        &self,
+        held: &Held,
+        model: &str,
+        of: u32,
+        ahead: Duration,
+    ) -> Result<i64, StoreError> {
+        let started = self.starts(held, model, Some((of, ahead))).await?;
+        started.ok_or(StoreError::NotGathered(held.id))
+    }
+
+    async fn starts(
+        &self,
+        held: &Held,
+        model: &str,
+        together: Option<(u32, Duration)>,
+    ) -> Result<Option<i64>, StoreError> {
         let tx = self.inner.database.begin().await?;
         let now = clock::now(&tx).await?;
         let row = self.held_row(&tx, held).await?;
@@ -154,8 +208,12 @@ impl Store {
                 return Err(StoreError::Lost(held.id));
             }
         }
+        let start_at_us = match together {
+            Some((of, ahead)) => Some(shards::start(&tx, held, of, ahead, now).await?),
+            None => None,
+        };
         tx.commit().await?;
-        Ok(())
+        Ok(start_at_us)
     }
 
     /// Stores where a run is, and what it has measured so far where that is given.

@@ -15,7 +15,7 @@ use sea_orm::{
 use serde_json::Value;
 use shared::{BenchmarkId, Reason, State};
 
-use crate::{StoreError, StoredRequests, measured, queue, rows};
+use crate::{StoreError, StoredRequests, measured, queue, rows, shards};
 
 /// One change of state.
 pub(crate) struct Change<'a> {
@@ -148,6 +148,7 @@ pub(crate) async fn end<C: ConnectionTrait>(
     }
     measured::insert(c, change.id, histograms, requests).await?;
     forget_partials(c, row.id).await?;
+    shards::take_away(c, row.id).await?;
     benchmark_secret::Entity::delete_by_id(row.id).exec(c).await?;
     if change.from != Some(State::Queued) {
         let cooldown_ms = if row.load_started_at_ms.is_some() { cooldown_ms } else { 0 };
@@ -228,6 +229,7 @@ pub(crate) async fn requeue<C: ConnectionTrait>(
     };
     apply(c, row, change, columns).await?;
     forget_partials(c, row.id).await?;
+    shards::take_away(c, row.id).await?;
     queue::push(c, change.id, None).await
 }
 

@@ -72,6 +72,7 @@ impl Run {
             load_threads: Some(self.load_threads),
             driver: self.driver,
             runner: String::new(),
+            shard: loadgen::Shard::WHOLE,
             label: String::new(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -4,6 +4,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shared::ClosedLoop;
 
+use super::Slice;
 use crate::sample::Micros;
 
 /// Microseconds from the run's origin to the first request of user `user`, counted from 0.
@@ -13,10 +14,9 @@ pub fn start_us(user: u32, spawn_rate: u32) -> Micros {
     u64::from(user) * 1_000_000 / u64::from(spawn_rate.max(1))
 }
 
-/// The users that load thread `thread` of `threads` drives: every `threads`-th, so that each thread
-/// has its share at every moment of the ramp.
-pub fn dealt_to(thread: u32, threads: u32, users: u32) -> impl Iterator<Item = u32> {
-    (thread..users).step_by(threads.max(1) as usize)
+/// Those of `users` users that are in `slice`.
+pub fn dealt_to(slice: Slice, users: u32) -> impl Iterator<Item = u32> {
+    (0..users).filter(move |user| slice.holds((*user).into()))
 }
 
 /// How long users wait between an answer and their next request: uniform between two bounds.
@@ -62,6 +62,7 @@ impl ThinkTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arrival::Shard;
 
     fn waits(min_s: f64, max_s: f64) -> ThinkTime {
         ThinkTime { min_s, max_s }
@@ -77,14 +78,13 @@ mod tests {
     }
 
     #[test]
-    fn every_user_is_dealt_to_exactly_one_thread() {
-        for threads in 1..=7 {
-            let mut dealt: Vec<u32> =
-                (0..threads).flat_map(|thread| dealt_to(thread, threads, 20)).collect();
-            dealt.sort_unstable();
-            assert_eq!(dealt, (0..20).collect::<Vec<_>>(), "{threads} threads");
-        }
-        assert_eq!(dealt_to(1, 3, 8).collect::<Vec<_>>(), [1, 4, 7]);
+    fn threads_take_turns_with_users_and_so_do_shards() {
+        let dealt = |shard: Option<Shard>, thread, threads| -> Vec<u32> {
+            dealt_to(shard.unwrap().slice(thread, threads), 8).collect()
+        };
+        assert_eq!(dealt(Some(Shard::WHOLE), 1, 3), [1, 4, 7]);
+        assert_eq!(dealt(Shard::new(1, 2), 0, 1), [1, 3, 5, 7]);
+        assert_eq!(dealt(Shard::new(1, 2), 1, 2), [3, 7]);
     }
 
     #[test]

@@ -11,11 +11,13 @@ mod constant;
 mod gamma;
 mod poisson;
 mod schedule;
+mod shard;
 pub mod staged;
 mod trace;
 
 pub use closed_loop::{ThinkTime, start_us};
 pub use schedule::Schedule;
+pub use shard::{Shard, Slice};
 pub use trace::replayed_us;
 
 use crate::sample::Micros;

@@ -1,10 +1,10 @@
-//! The whole list of due times of an open loop, and how threads share it.
+//! The whole list of due times of an open loop, and which of them are whose.
 
 use std::sync::Arc;
 
 use shared::{Load, Staged, StagesOf};
 
-use super::{DueTimes, all_at_once, constant, gamma, poisson, staged};
+use super::{DueTimes, Slice, all_at_once, constant, gamma, poisson, staged};
 use crate::sample::Micros;
 
 /// When the requests of an open loop are due.
@@ -47,14 +47,9 @@ impl Schedule {
         (0..most).zip(self.unbounded()).take_while(move |(_, due_us)| *due_us < until_us)
     }
 
-    /// The same, of those that load thread `thread` of `threads` sends: every `threads`-th.
-    pub fn dealt_to(
-        &self,
-        thread: u32,
-        threads: u32,
-    ) -> impl Iterator<Item = (u64, Micros)> + use<> {
-        let (thread, threads) = (u64::from(thread), u64::from(threads.max(1)));
-        self.due().filter(move |(nth, _)| nth % threads == thread)
+    /// The same, of those in `slice`.
+    pub fn dealt_to(&self, slice: Slice) -> impl Iterator<Item = (u64, Micros)> + use<> {
+        self.due().filter(move |(nth, _)| slice.holds(*nth))
     }
 
     /// When the sending is over: at the end of the duration, or when the request would be due that

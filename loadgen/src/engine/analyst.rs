@@ -16,10 +16,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Live, Outcome, Prepared, Snapshot, load_thread::Crew, machine, onlooker::Said, scribe::Scribe,
+    Live, Measured, Outcome, Prepared, Snapshot, load_thread::Crew, machine, onlooker::Said,
+    scribe::Scribe,
 };
 use crate::{
-    metrics::{Counted, Instrument, Lag, Overload, Plan, Recorder, Server, settle},
+    metrics::{Counted, Figures, Instrument, Lag, Overload, Plan, Recorder, Server, settle},
     prompt::Tokenizer,
     sample::{Micros, Sample},
 };
@@ -28,6 +29,11 @@ use crate::{
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How many of those words carry the figures so far.
 const FIGURES_EVERY: u32 = 2;
+/// How much of a run passes at least between two copies of what it measured: its size grows with
+/// the run, and so does what it costs to send.
+const SHARE_BETWEEN_COPIES: u32 = 60;
+/// The same in a short run.
+const COPY_EVERY: Duration = Duration::from_secs(5);
 /// Share of reads without a kernel stamp from which on the stamps are not called the kernel's.
 const MAX_UNSTAMPED_SHARE: f64 = 0.001;
 
@@ -48,6 +54,8 @@ pub(super) struct Analyst {
     said: Option<Said>,
     process_cpu_before: Option<Duration>,
     scribe: Option<Scribe>,
+    /// Whether others make the same load, and put what they measured together.
+    is_shard: bool,
 }
 
 impl Analyst {
@@ -81,6 +89,7 @@ impl Analyst {
             said: None,
             process_cpu_before: machine::process_cpu(),
             scribe: None,
+            is_shard: prepared.shard.of() > 1,
         }
     }
 
@@ -101,6 +110,7 @@ impl Analyst {
         snapshots: &watch::Sender<Snapshot>,
     ) -> Outcome {
         let mut next_word = self.origin;
+        let mut next_copy = self.origin + COPY_EVERY;
         for nth in 1_u32.. {
             next_word += TELL_EVERY;
             let more = self.take_until(next_word, samples);
@@ -115,15 +125,24 @@ impl Analyst {
             let progress = self.progress();
             let figures =
                 nth.is_multiple_of(FIGURES_EVERY).then(|| Arc::new((self.report(), self.series())));
+            let copied = (self.is_shard && next_word >= next_copy).then(|| {
+                let passed = self.origin.elapsed();
+                next_copy = next_word + COPY_EVERY.max(passed / SHARE_BETWEEN_COPIES);
+                Arc::new(self.measured(self.elapsed_us()))
+            });
             snapshots.send_modify(|snapshot| {
                 snapshot.progress = progress;
+                if copied.is_some() {
+                    snapshot.measured = copied;
+                }
                 if figures.is_some() {
                     snapshot.partial = figures;
                 }
             });
         }
         let progress = Progress { phase: Phase::Finalizing, ..self.progress() };
-        let mut report = self.report_until(self.recorder.last_end_us());
+        let measured = self.measured(self.recorder.last_end_us());
+        let mut report = measured.report();
         if let Some(scribe) = self.scribe.take() {
             let recorded = scribe.finish();
             report.validity.reasons.extend(missing_rows(&recorded));
@@ -131,8 +150,9 @@ impl Analyst {
         }
         Outcome {
             report,
-            histograms: self.recorder.histograms(&self.instrument()),
-            series: self.series(),
+            histograms: measured.histograms(),
+            series: measured.series(),
+            measured,
             progress,
             stopped: self.stop.is_cancelled(),
             max_error_rate: self.max_error_rate,
@@ -200,11 +220,20 @@ impl Analyst {
         }
     }
 
-    fn report(&self) -> Report {
-        self.report_until(self.elapsed_us())
+    fn measured(&self, until_us: Micros) -> Measured {
+        let said = self.said.as_ref().map(|said| said.so_far().clone());
+        let (recorder, instrument) = (self.recorder.clone(), self.instrument());
+        Measured {
+            figures: Figures { recorder, instrument, until_us },
+            environment: self.environment.clone(),
+            started_at: self.started_at,
+            said,
+        }
     }
 
-    fn report_until(&self, end_us: Micros) -> Report {
+    /// As [`Measured::report`], without a copy of all that was measured.
+    fn report(&self) -> Report {
+        let end_us = self.elapsed_us();
         let environment = self.environment.clone();
         let report = self.recorder.report(&self.instrument(), environment, self.started_at, end_us);
         let target_metrics = self.said.as_ref().map(|said| said.so_far().summary(end_us));

@@ -29,7 +29,7 @@ use super::{
     user::User,
 };
 use crate::{
-    arrival::{ThinkTime, closed_loop::dealt_to, staged, start_us},
+    arrival::{Shard, ThinkTime, closed_loop::dealt_to, staged, start_us},
     exchange::{Exchanger, ReadLag, Wakes},
     metrics::Lag,
     sample::{Micros, Sample},
@@ -72,6 +72,7 @@ impl Crew {
 pub(super) struct LoadThread {
     pub(super) index: u32,
     pub(super) threads: u32,
+    pub(super) shard: Shard,
     pub(super) driver: Driver,
     pub(super) handicap: Handicap,
     pub(super) load: Load,
@@ -171,10 +172,11 @@ impl LoadThread {
 
     /// What this thread has to send.
     fn share(&self) -> Share {
+        let slice = self.shard.slice(self.index, self.threads);
         if let Some(schedule) = &self.run.schedule {
-            return Share::Schedule(Box::new(schedule.dealt_to(self.index, self.threads)));
+            return Share::Schedule(Box::new(schedule.dealt_to(slice)));
         }
-        let dealt = dealt_to(self.index, self.threads, self.load.peak_users().get());
+        let dealt = dealt_to(slice, self.load.peak_users().get());
         match &self.load {
             Load::Staged(plan) => {
                 let users = dealt.map(|user| (user, staged::spells(&plan.stages, user)));

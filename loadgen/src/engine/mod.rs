@@ -12,6 +12,7 @@ mod kept;
 mod live;
 mod load_thread;
 mod machine;
+mod measured;
 mod onlooker;
 mod open_loop;
 mod prepare;
@@ -43,6 +44,7 @@ pub use self::deadline::Deadline;
 pub use self::handicap::Handicap;
 pub(crate) use self::live::Live;
 pub use self::machine::socket_capacity;
+pub use self::measured::Measured;
 pub use self::prepare::{Driver, PrepareError, Prepared, Settings, prepare};
 pub(crate) use self::shared_connections::SharedConnections;
 use self::{
@@ -54,6 +56,8 @@ use self::{
     room::{Budget, Room},
     scribe::Scribe,
 };
+
+use crate::metrics::Figures;
 
 /// Between the threads' start and the first request, so that all of them are ready.
 const RUN_UP: Duration = Duration::from_millis(30);
@@ -73,6 +77,8 @@ pub struct Snapshot {
     pub progress: Progress,
     /// The figures so far; none before the first.
     pub partial: Option<Arc<(Report, Vec<SecondRow>)>>,
+    /// What they are made of, where others make the same load: it can be put together with theirs.
+    pub measured: Option<Arc<Measured>>,
 }
 
 /// A run that is over.
@@ -84,6 +90,8 @@ pub struct Outcome {
     pub series: Vec<SecondRow>,
     /// The samples behind the figures.
     pub histograms: Histograms,
+    /// What all of these are made of.
+    pub measured: Measured,
     /// The last word on how it went.
     pub progress: Progress,
     /// Whether its caller stopped it.
@@ -93,6 +101,15 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The same with what others measured of the same run.
+    pub fn join<'a>(&mut self, others: impl IntoIterator<Item = &'a Figures>) {
+        self.measured.join(others);
+        let recorded = self.report.recorded.take();
+        self.report = Report { recorded, ..self.measured.report() };
+        self.series = self.measured.series();
+        self.histograms = self.measured.histograms();
+    }
+
     /// Why this run is a failure, if it is one: not a single request was answered, or too many
     /// failed.
     pub fn failure(&self) -> Option<Reason> {
@@ -165,11 +182,13 @@ impl Prepared {
         let load = &self.spec.load;
         let sending = Duration::from_secs(u64::from(load.duration().get()));
         let grace = Duration::from_secs_f64(load.grace().get());
-        let room = Room::for_at_most(load.peak_users().get());
-        let budget = Budget::of(load.max_requests().map(|most| most.get().into()));
+        let share = |total| self.shard.share_of(total);
+        let room = Room::for_at_most(share(load.peak_users().get()));
+        let budget = Budget::of(load.max_requests().map(|most| share(most.get()).into()));
 
-        let origin = Instant::now() + RUN_UP;
-        let started_at = now_plus(RUN_UP);
+        let now = Instant::now();
+        let origin = self.starts_at.unwrap_or(now + RUN_UP);
+        let started_at = now_plus(origin.saturating_duration_since(now));
         // The caller's order to stop, and the deadline's.
         let stop = stop.child_token();
         let permit = Permit { deadline: self.deadline.clone(), stop: stop.clone() };
@@ -188,6 +207,7 @@ impl Prepared {
                 LoadThread {
                     index,
                     threads: self.load_threads,
+                    shard: self.shard,
                     driver: self.driver,
                     load: load.clone(),
                     run: Arc::clone(&self.run),

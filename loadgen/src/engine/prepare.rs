@@ -4,6 +4,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
 use secrecy::SecretString;
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     answer::Form,
-    arrival::Schedule,
+    arrival::{Schedule, Shard},
     patience::Limits,
     prompt::{Hub, PromptError, Prompts, Tokenizer, TokenizerError},
     trace::{Trace, TraceError},
@@ -48,6 +49,8 @@ pub struct Settings {
     pub driver: Driver,
     /// What the runner is called in reports; empty outside a service.
     pub runner: String,
+    /// Which part of the load is this runner's.
+    pub shard: Shard,
     /// What the load's requests say of themselves in their `user-agent`, e.g. whose they are;
     /// empty: nothing but the program's name.
     pub label: String,
@@ -152,6 +155,9 @@ pub struct Prepared {
     pub(crate) run: Arc<Run>,
     pub(crate) tokenizer: Option<Tokenizer>,
     pub(crate) environment: Environment,
+    pub(crate) shard: Shard,
+    /// When the first request is due; none: as soon as may be.
+    pub(crate) starts_at: Option<Instant>,
     pub(crate) load_threads: u32,
     pub(crate) driver: Driver,
     pub(crate) handicap: Handicap,
@@ -189,7 +195,8 @@ pub async fn prepare(
 ) -> Result<Prepared, PrepareError> {
     let data_dir = &settings.data_dir;
     let trace = trace(&spec, data_dir).await?;
-    let users = most_open(&spec, trace.as_ref());
+    let shard = settings.shard;
+    let users = shard.share_of(most_open(&spec, trace.as_ref()));
     let capacity = machine::socket_capacity();
     if u64::from(users) > capacity {
         return Err(PrepareError::TooManyUsers { users, capacity });
@@ -216,6 +223,8 @@ pub async fn prepare(
     // Its future is large, and everybody's who prepares would be.
     let found = Box::pin(Targets::find(&spec, key.as_ref(), settings)).await?;
     let Found { targets, capabilities, scrape } = found;
+    // Of several shards one asks: the others would hear the same.
+    let scrape = scrape.filter(|_| shard.index() == 0);
     let prompts = match capabilities.context_tokens {
         Some(tokens) => prompts.fitting_into(tokens, &spec, tokenizer.as_ref()).await?,
         None => prompts,
@@ -224,7 +233,7 @@ pub async fn prepare(
     let dns_ms = looked_up_in.map(|took| took.as_secs_f64() * 1e3);
 
     let spare = machine::cores().saturating_sub(1).max(1);
-    let load_threads = settings.load_threads.unwrap_or(spare).clamp(1, users);
+    let load_threads = settings.load_threads.unwrap_or(spare).clamp(1, users.max(1));
     let run = Run {
         targets,
         sockets_each: usize::try_from(capacity / u64::from(load_threads)).unwrap_or(usize::MAX),
@@ -246,6 +255,8 @@ pub async fn prepare(
         run: Arc::new(run),
         tokenizer,
         environment,
+        shard,
+        starts_at: None,
         load_threads,
         driver,
         handicap: Handicap::default(),
@@ -301,6 +312,12 @@ impl Prepared {
         self
     }
 
+    /// The same, whose time begins at `origin`, by this machine's clock.
+    #[must_use]
+    pub fn starting_at(self, origin: Instant) -> Self {
+        Self { starts_at: Some(origin), ..self }
+    }
+
     /// The same, with a row for each request written to `file`, as Parquet, by a thread of its own.
     #[must_use]
     pub fn recording_to(self, file: impl Write + Send + 'static) -> Self {
@@ -337,16 +354,19 @@ fn environment(
         spec_hash: spec_hash(spec),
         seed: spec.seed.get(),
         attempt: None,
+        shards: Vec::new(),
     }
 }
 
-/// Equal for equal specs, however the seed was drawn.
+/// Equal for equal specs, however the seed was drawn and whoever makes the load.
 fn spec_hash(spec: &BenchmarkSpec) -> String {
     use sha2::{Digest, Sha256};
     let json = serde_json::to_value(spec)
         .map(|mut spec| {
             if let Some(fields) = spec.as_object_mut() {
                 fields.remove("seed");
+                // Who makes a load does not change it.
+                fields.remove("runners");
             }
             spec.to_string()
         })

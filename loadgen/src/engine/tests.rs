@@ -123,6 +123,7 @@ async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Sample> {
         load_threads: Some(1),
         driver,
         runner: String::new(),
+        shard: crate::arrival::Shard::WHOLE,
         label: String::new(),
     };
     let prepared = prepare(new.spec, None, &settings).await.unwrap();
@@ -135,6 +136,7 @@ async fn samples(driver: Driver, cases: &[Case]) -> BTreeMap<usize, Sample> {
     let thread = LoadThread {
         index: 0,
         threads: 1,
+        shard: crate::arrival::Shard::WHOLE,
         driver,
         room: Room::for_at_most(load.peak_users().get()),
         budget: Budget::of(load.max_requests().map(|most| most.get().into())),

@@ -1,13 +1,14 @@
 //! Other tools' figures of the same stream, by their formulas: docs/metrics.md has each with the
 //! version it was read from.
 
+use serde::{Deserialize, Serialize};
 use shared::report;
 
 use super::{histogram::Histogram, settle::Settled};
 use crate::sample::{Micros, Outcome};
 
 /// Figures of the requests so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Aliases {
     vllm_ttft: Histogram,
     vllm_tpot: Histogram,
@@ -39,6 +40,17 @@ impl Aliases {
         if sample.events.len() > 1 && !sample.saw_reasoning {
             self.genai_perf_itl.record_quotient(stream_us, by_client.saturating_sub(1));
         }
+    }
+
+    /// Adds what `other` holds of other requests.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.vllm_ttft.merge(&other.vllm_ttft);
+        self.vllm_tpot.merge(&other.vllm_tpot);
+        self.vllm_itl.merge(&other.vllm_itl);
+        self.guidellm_tpot.merge(&other.guidellm_tpot);
+        self.guidellm_itl.merge(&other.guidellm_itl);
+        self.aiperf_itl.merge(&other.aiperf_itl);
+        self.genai_perf_itl.merge(&other.genai_perf_itl);
     }
 
     fn record_vllm(&mut self, choices_us: &[Micros], sent_us: Micros, after_first: u64) {

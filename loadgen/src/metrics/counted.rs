@@ -1,13 +1,14 @@
 //! Which requests and which instants count: all, but for the margins that were asked to be left
 //! out.
 
+use serde::{Deserialize, Serialize};
 use shared::{BenchmarkSpec, Margins};
 
 use super::window::Steady;
 use crate::sample::{Micros, Sample};
 
 /// A stretch of the run, in whole seconds from the first user's start.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     margins: Margins,
     /// Where the cool-down begins; none: there is none, and it all counts to the very end.

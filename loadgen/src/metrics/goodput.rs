@@ -1,12 +1,13 @@
 //! How many requests were good: those that completed and kept every limit.
 
+use serde::{Deserialize, Serialize};
 use shared::{Slo, SloMs, report};
 
 use super::{early_stopping, latency::share, settle::Settled, throughput::per_s};
 use crate::sample::{Micros, Outcome};
 
 /// Counts so far.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Goodput {
     slo: Slo,
     met: u64,
@@ -22,6 +23,12 @@ impl Goodput {
     pub(super) fn record(&mut self, settled: &Settled) {
         self.scheduled += 1;
         self.met += u64::from(meets(settled, &self.slo));
+    }
+
+    /// Adds what `other` counted of other requests by the same limits.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.met += other.met;
+        self.scheduled += other.scheduled;
     }
 
     /// Requests so far, and the good ones among them.

@@ -1,5 +1,6 @@
 //! How long things took, over completed requests only.
 
+use serde::{Deserialize, Serialize};
 use shared::report::{
     Distribution, EarlyStopping, FromIntent, HistogramUnit, IntentDistribution, Latency,
 };
@@ -8,7 +9,7 @@ use super::{early_stopping, histogram::Histogram, ranks, settle::Settled};
 use crate::sample::{ConnectionUse, Micros, Outcome, Sample};
 
 /// Latencies and speeds of the requests so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Latencies {
     ttft: Histogram,
     ttfa: Histogram,
@@ -100,6 +101,29 @@ impl Latencies {
         for gap in settled.token_gaps() {
             self.itl.record_split(gap.length_us, u64::from(gap.tokens));
         }
+    }
+
+    /// Adds what `other` holds of other requests.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.ttft.merge(&other.ttft);
+        self.ttfa.merge(&other.ttfa);
+        self.ttfe.merge(&other.ttfe);
+        self.e2e.merge(&other.e2e);
+        self.tpot.merge(&other.tpot);
+        self.itl.merge(&other.itl);
+        self.icl.merge(&other.icl);
+        self.stall.merge(&other.stall);
+        self.connect.merge(&other.connect);
+        self.tls.merge(&other.tls);
+        self.send.merge(&other.send);
+        self.wait.merge(&other.wait);
+        self.ttft_from_intent.merge(&other.ttft_from_intent);
+        self.e2e_from_intent.merge(&other.e2e_from_intent);
+        self.token_speed.merge(&other.token_speed);
+        self.output_token_rate.merge(&other.output_token_rate);
+        self.itl_requests += other.itl_requests;
+        self.itl_raw += other.itl_raw;
+        self.failed += other.failed;
     }
 
     pub(super) fn latency(&self) -> Latency {

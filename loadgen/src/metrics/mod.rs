@@ -7,6 +7,7 @@ mod aliases;
 mod counted;
 mod early_stopping;
 mod error_window;
+mod figures;
 mod goodput;
 mod histogram;
 mod latency;
@@ -29,6 +30,7 @@ mod window;
 
 pub use counted::Counted;
 pub use error_window::ErrorWindow;
+pub use figures::{Figures, UnreadableFigures};
 pub use histogram::{Histogram, Lag, UnreadableHistogram};
 pub use overload::{Counts, Overload};
 pub use recorder::{Instrument, Pacing, Plan, Recorder};

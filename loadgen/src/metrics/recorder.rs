@@ -1,5 +1,6 @@
 //! Every figure of a run, kept up to date request by request.
 
+use serde::{Deserialize, Serialize};
 use shared::{
     BenchmarkSpec, Load, Report, SecondRow, Slo, Timestamp,
     report::{Environment, HistogramUnit, Histograms, StampSource, Stopped},
@@ -28,7 +29,7 @@ use crate::{
 const PATIENCE_US: Micros = 100_000;
 
 /// What the load was meant to be: the figures that depend on it are judged by this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Virtual users; in an open loop, the most requests open at once.
     pub users: u32,
@@ -47,7 +48,7 @@ pub struct Plan {
 }
 
 /// What decides when a request is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pacing {
     /// Users, each free again when its answer has ended: a closed loop.
     Answers,
@@ -112,7 +113,7 @@ impl Plan {
 }
 
 /// What the load threads know of themselves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Instrument {
     /// Who took the receive stamps; `User` if any stream had none of the kernel's.
     pub stamp_source: StampSource,
@@ -126,10 +127,28 @@ pub struct Instrument {
     pub process_cpu_share: Option<f64>,
 }
 
+impl Instrument {
+    /// Adds what the load threads of another process know of themselves.
+    pub(super) fn merge(&mut self, other: &Self) {
+        if other.stamp_source == StampSource::User {
+            self.stamp_source = StampSource::User;
+        }
+        self.stamp_lag.merge(&other.stamp_lag);
+        self.loop_lag.merge(&other.loop_lag);
+        let busier = |one: Option<f64>, other: Option<f64>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.max(other)),
+            (one, other) => one.or(other),
+        };
+        self.load_thread_cpu_share =
+            busier(self.load_thread_cpu_share, other.load_thread_cpu_share);
+        self.process_cpu_share = busier(self.process_cpu_share, other.process_cpu_share);
+    }
+}
+
 /// Takes requests in any order, tells the figures at any time.
 ///
 /// Its memory grows with the length of the run (some 20 KiB a second), not with its requests.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recorder {
     pub(super) plan: Plan,
     pub(super) counted: Counted,
@@ -215,6 +234,35 @@ impl Recorder {
         let over_us = self.plan.sending_us() + PATIENCE_US;
         self.taken_up_in_time += u64::from(sample.picked_up_us <= over_us);
         self.last_end_us = self.last_end_us.max(sample.end_us);
+    }
+
+    /// Adds what `other` took of other requests of the same run. It does not matter who took which:
+    /// the figures are those of one that took them all.
+    pub(super) fn merge(&mut self, other: &Self) {
+        if let (Some(mine), Some(others)) = (&mut self.goodput, &other.goodput) {
+            mine.merge(others);
+        }
+        self.aliases.merge(&other.aliases);
+        self.tally.merge(&other.tally);
+        self.shares.merge(&other.shares);
+        self.latencies.merge(&other.latencies);
+        self.tokens.merge(&other.tokens);
+        self.series.merge(&other.series);
+        self.in_flight.merge(&other.in_flight);
+        self.schedule_lag.merge(&other.schedule_lag);
+        self.taken_up_in_time += other.taken_up_in_time;
+        self.last_end_us = self.last_end_us.max(other.last_end_us);
+        if let Some(theirs) = &other.stopped {
+            let earlier = self.stopped.as_ref().is_none_or(|mine| theirs.at_s < mine.at_s);
+            if earlier {
+                self.note_stopped(theirs.clone());
+            }
+        }
+    }
+
+    /// Why sending ended before its time; none: it did not.
+    pub fn stopped(&self) -> Option<&Stopped> {
+        self.stopped.as_ref()
     }
 
     /// Takes when and why sending ended before its time.

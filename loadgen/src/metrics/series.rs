@@ -1,5 +1,6 @@
 //! What happened in each second of a run.
 
+use serde::{Deserialize, Serialize};
 use shared::SecondRow;
 
 use super::{
@@ -14,12 +15,12 @@ use crate::sample::{Micros, Outcome};
 const MOST_SECONDS: usize = 3 * 3_600;
 
 /// Rows by second, from the first user's start.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Series {
     seconds: Vec<Second>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Second {
     started: u64,
     completed: u64,
@@ -50,6 +51,22 @@ impl Series {
             Outcome::Completed => self.record_completed(settled),
             Outcome::Failed(_) => self.at(sample.end_us).failed += 1,
             Outcome::Cancelled => {}
+        }
+    }
+
+    /// Adds what `other` holds of other requests, second by second.
+    pub(super) fn merge(&mut self, other: &Self) {
+        if self.seconds.len() < other.seconds.len() {
+            self.seconds.resize_with(other.seconds.len(), Second::default);
+        }
+        for (mine, others) in self.seconds.iter_mut().zip(&other.seconds) {
+            mine.started += others.started;
+            mine.completed += others.completed;
+            mine.failed += others.failed;
+            mine.input_tokens += others.input_tokens;
+            mine.output_tokens += others.output_tokens;
+            mine.ttft.merge(&others.ttft);
+            mine.itl.merge(&others.itl);
         }
     }
 

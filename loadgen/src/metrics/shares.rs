@@ -1,11 +1,12 @@
 //! What each of several servers did with its share of the requests, so that a bad one is seen.
 
+use serde::{Deserialize, Serialize};
 use shared::{TargetUrl, report::TargetFigures};
 
 use super::{histogram::Histogram, latency, settle::Settled, tally::Tally};
 
 /// A server of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Server {
     /// Its base URL.
     pub url: TargetUrl,
@@ -14,10 +15,10 @@ pub struct Server {
 }
 
 /// Each server's figures so far; none where there is but one, whose figures are the run's.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Shares(Vec<Share>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Share {
     server: Server,
     tally: Tally,
@@ -48,6 +49,15 @@ impl Shares {
                     into.record_us(us);
                 }
             }
+        }
+    }
+
+    /// Adds what `other` holds of the same servers.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (mine, others) in self.0.iter_mut().zip(&other.0) {
+            mine.tally.merge(&others.tally);
+            mine.ttft.merge(&others.ttft);
+            mine.e2e.merge(&others.e2e);
         }
     }
 

@@ -3,11 +3,13 @@
 //! Log-linear buckets like the HDR histogram's, but with 7 bits of a value instead of 11 (within
 //! 1 % of it), and only those that hold something.
 
+use serde::{Deserialize, Serialize};
+
 /// Bits of a value that are kept.
 const BITS: u32 = 7;
 
 /// Counts by bucket, ascending.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Sketch {
     counts: Vec<(u16, u32)>,
 }
@@ -15,7 +17,17 @@ pub(super) struct Sketch {
 impl Sketch {
     /// Takes `times` samples of `us` microseconds.
     pub(super) fn record_us(&mut self, us: u64, times: u32) {
-        let bucket = bucket_of(us);
+        self.add(bucket_of(us), times);
+    }
+
+    /// Adds what `other` holds.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (bucket, times) in &other.counts {
+            self.add(*bucket, *times);
+        }
+    }
+
+    fn add(&mut self, bucket: u16, times: u32) {
         match self.counts.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
             Ok(at) => self.counts[at].1 = self.counts[at].1.saturating_add(times),
             Err(at) => self.counts.insert(at, (bucket, times)),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use shared::report::{Failure, FailureClass, FinishReasons, Requests};
 
 use super::{latency::share, settle::Settled};
@@ -11,7 +12,7 @@ use crate::sample::{ConnectionUse, Outcome};
 const STORY_BYTES: usize = 3 * 1_024;
 
 /// Counts so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Tally {
     pub(super) completed: u64,
     pub(super) failed: u64,
@@ -51,6 +52,22 @@ impl Tally {
             }
             Outcome::Cancelled => self.cancelled += 1,
         }
+    }
+
+    /// Adds what `other` counted of other requests.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.cancelled += other.cancelled;
+        self.dropped += other.dropped;
+        for (class, (count, story)) in &other.failures {
+            self.failures.entry(*class).or_insert_with(|| (0, story.clone())).0 += count;
+        }
+        self.finish_reasons.add(&other.finish_reasons);
+        self.on_a_connection += other.on_a_connection;
+        self.on_a_used_one += other.on_a_used_one;
+        self.token_reads += other.token_reads;
+        self.coalesced_reads += other.coalesced_reads;
     }
 
     fn finished(&mut self, reason: Option<&str>) -> &mut u64 {

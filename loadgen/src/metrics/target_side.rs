@@ -9,7 +9,7 @@ use target::scrape::Gauges;
 use crate::sample::Micros;
 
 /// Readings of a target's own figures, in the order in which they were taken.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TargetSide {
     server: String,
     readings: Vec<(Micros, Gauges)>,

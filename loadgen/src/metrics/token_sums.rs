@@ -1,11 +1,12 @@
 //! Token sums over completed requests, and who counted.
 
+use serde::{Deserialize, Serialize};
 use shared::report::{TokenSource, Tokens};
 
 use super::{latency::share, settle::Settled};
 
 /// Sums so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct TokenSums {
     requests: u64,
     input: u64,
@@ -32,16 +33,34 @@ impl TokenSums {
         self.asked += u64::from(settled.sample.asked_tokens);
         add(&mut self.reasoning, settled.reasoning_tokens);
         add(&mut self.by_tokenizer, settled.output_by_tokenizer);
-        self.source = match self.source {
-            None => Some(settled.source),
-            Some(source) if source == settled.source => Some(source),
-            Some(_) => Some(TokenSource::Mixed),
-        };
+        self.counted_by(settled.source);
         self.by_events |= settled.source == TokenSource::Events;
         if let Some(mismatched) = settled.mismatched() {
             self.compared += 1;
             self.mismatched += u64::from(mismatched);
         }
+    }
+
+    /// Adds what `other` holds of other requests.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.input += other.input;
+        self.with_input += other.with_input;
+        self.output += other.output;
+        self.asked += other.asked;
+        add(&mut self.reasoning, other.reasoning);
+        add(&mut self.by_tokenizer, other.by_tokenizer);
+        if let Some(source) = other.source {
+            self.counted_by(source);
+        }
+        self.by_events |= other.by_events;
+        self.compared += other.compared;
+        self.mismatched += other.mismatched;
+    }
+
+    fn counted_by(&mut self, source: TokenSource) {
+        let differs = self.source.is_some_and(|before| before != source);
+        self.source = Some(if differs { TokenSource::Mixed } else { source });
     }
 
     pub(super) fn tokens(&self) -> Tokens {

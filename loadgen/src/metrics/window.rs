@@ -3,6 +3,8 @@
 //! Requests arrive here when they end, so in no useful order; instead of their instants only sums
 //! are kept, per 10 ms: memory grows with the length of the run, not with its requests.
 
+use serde::{Deserialize, Serialize};
+
 use crate::sample::Micros;
 
 /// Share of the users that must be in flight, on the mean of a second, for it to be steady.
@@ -16,12 +18,12 @@ const CELLS_A_SECOND: usize = 100;
 const MOST_US: u64 = 3 * 3_600 * 1_000_000;
 
 /// Open requests over time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct InFlight {
     cells: Vec<Cell>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Cell {
     /// Request-microseconds of requests that started or ended within the cell.
     partly_us: u32,
@@ -48,6 +50,17 @@ impl InFlight {
         self.cells[last].add(to_us % CELL_US);
         self.cells[first + 1].throughout += 1;
         self.cells[last].throughout -= 1;
+    }
+
+    /// Adds what `other` holds of other requests of the same time.
+    pub(super) fn merge(&mut self, other: &Self) {
+        if self.cells.len() < other.cells.len() {
+            self.cells.resize(other.cells.len(), Cell::default());
+        }
+        for (mine, others) in self.cells.iter_mut().zip(&other.cells) {
+            mine.add(u64::from(others.partly_us));
+            mine.throughout += others.throughout;
+        }
     }
 
     /// Request-microseconds in each cell, in order.

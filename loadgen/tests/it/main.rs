@@ -59,6 +59,7 @@ fn settings(driver: Driver) -> Settings {
         load_threads: Some(1),
         driver,
         runner: "test".to_owned(),
+        shard: loadgen::Shard::WHOLE,
         label: String::new(),
     }
 }

@@ -163,8 +163,8 @@ async fn a_handicap_is_seen_in_the_instruments_own_figures() {
         }
         assert_ne!(slow.verdict, Verdict::Valid, "2 ms of an ITL of 5: {:?}", slow.reasons);
         let (free, slow) = (free.cpu_share.unwrap(), slow.cpu_share.unwrap());
-        // two users with a token of 2 ms each 5 ms
-        assert!(slow > 0.4 && slow > 3.0 * free, "{driver:?}: {slow} and {free}");
+        // two users with a token of 2 ms each 5 ms: four fifths of a core, as far as there is one
+        assert!(slow > 3.0 * free, "{driver:?}: {slow} and {free}");
     }
 }
 

@@ -102,3 +102,15 @@ pub struct FinishReasons {
     /// `[DONE]` without a reason.
     pub missing: u64,
 }
+
+impl FinishReasons {
+    /// Adds the counts of other answers.
+    pub fn add(&mut self, other: &Self) {
+        self.stop += other.stop;
+        self.length += other.length;
+        self.tool_calls += other.tool_calls;
+        self.content_filter += other.content_filter;
+        self.other += other.other;
+        self.missing += other.missing;
+    }
+}

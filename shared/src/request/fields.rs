@@ -4,8 +4,9 @@ use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
 use crate::{
     BenchmarkSpec, DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency,
     MaxErrorRate, MaxRequests, MaxTokens, MinTokens, ModelName, PrefixCount, PrefixTokens,
-    Priority, QueueTimeoutS, RequestRate, RequestsPerUser, Seed, SloMs, SpawnRate, TargetUrl,
-    Temperature, ThinkTimeS, TimeoutS, TopP, TracePath, TraceSpeed, Turns, Users, Variation,
+    Priority, QueueTimeoutS, RequestRate, RequestsPerUser, Runners, Seed, SloMs, SpawnRate,
+    TargetUrl, Temperature, ThinkTimeS, TimeoutS, TopP, TracePath, TraceSpeed, Turns, Users,
+    Variation,
 };
 
 /// A field of a request for a benchmark.
@@ -420,5 +421,11 @@ pub const FIELDS: &[Field] = &[
         Kind::Text { max_chars: 16 },
         "fail",
         "What becomes of a run whose runner goes silent while it sends load: `fail`, it is `lost` and its load is never repeated, or `rerun`, it is queued again from the start, up to 3 tries in all.",
+    ),
+    field(
+        "runners",
+        Kind::Integer { min: Runners::MIN as u64, max: Runners::MAX as u64 },
+        "1, or as many as `user` takes",
+        "How many runners make the load together: users and requests are dealt to them by index, they begin at one instant, and the report is that of all samples put together. It waits until so many are there; where one stops or goes silent, the run is `failed: shard_lost`.",
     ),
 ];

@@ -8,8 +8,8 @@ use super::{FIELDS, Fields, MAX_API_KEY_CHARS};
 use crate::{
     DurationS, FieldError, GraceS, MarginS, MaxConcurrency, MaxErrorRate, MaxRequests, MaxTokens,
     MinTokens, OutOfRange, PrefixCount, PrefixTokens, Priority, QueueTimeoutS, RequestRate,
-    RequestsPerUser, Seed, SloMs, SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP, TraceSpeed,
-    Turns, Users, Variation,
+    RequestsPerUser, Runners, Seed, SloMs, SpawnRate, Temperature, ThinkTimeS, TimeoutS, TopP,
+    TraceSpeed, Turns, Users, Variation,
 };
 
 /// Reads fields one by one and collects what is wrong with them.
@@ -264,6 +264,7 @@ bounds!(
     Temperature(f64),
     TopP(f64),
     TimeoutS(f64),
+    Runners(u32),
     Seed(u64),
     SloMs(f64),
     MarginS(u32),

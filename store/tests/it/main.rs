@@ -14,6 +14,7 @@ mod model;
 mod modelled;
 mod secrets;
 mod several_targets;
+mod shards;
 mod sharing;
 mod states;
 mod sweeping;

@@ -145,7 +145,7 @@ proptest! {
     ) {
         for schedule in all_shapes(requests, seed) {
             let mut dealt: Vec<_> =
-                (0..threads).flat_map(|thread| schedule.dealt_to(thread, threads)).collect();
+                (0..threads).flat_map(|thread| schedule.dealt_to(crate::arrival::Shard::WHOLE.slice(thread, threads))).collect();
             dealt.sort_unstable();
             let whole: Vec<_> = schedule.due().collect();
             prop_assert_eq!(&dealt, &whole);

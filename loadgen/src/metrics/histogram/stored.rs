@@ -2,8 +2,9 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hdrhistogram::serialization::{
-    DeserializeError, Deserializer, Serializer, V2DeflateSerializer,
+    DeserializeError, Deserializer, Serializer, V2DeflateSerializer, V2Serializer,
 };
+use serde::{Deserialize, Serialize, de, ser};
 use shared::report::{HistogramUnit, HistogramV2};
 
 use super::Histogram;
@@ -67,5 +68,38 @@ impl Histogram {
             min: stored.min.unwrap_or(u64::MAX),
             max: stored.max.unwrap_or(0),
         })
+    }
+}
+
+/// Everything a histogram is, between two processes of ours: HDR V2, count, sum, sum of squares,
+/// least and greatest.
+#[derive(Serialize, Deserialize)]
+struct Sent(Vec<u8>, u64, u128, u128, u64, u64);
+
+impl Serialize for Histogram {
+    fn serialize<S: ser::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::new();
+        if self.n > 0 {
+            V2Serializer::new().serialize(&self.buckets, &mut bytes).map_err(ser::Error::custom)?;
+        }
+        let Self { n, sum, sum_of_squares, min, max, .. } = *self;
+        Sent(bytes, n, sum, sum_of_squares, min, max).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Histogram {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Sent(bytes, n, sum, sum_of_squares, min, max) = Sent::deserialize(deserializer)?;
+        let mut histogram = Self::new();
+        if n > 0 {
+            let buckets = Deserializer::new().deserialize(&mut bytes.as_slice());
+            histogram.buckets = buckets.map_err(de::Error::custom)?;
+            histogram.buckets.auto(true);
+        }
+        if histogram.buckets.len() != n {
+            let (told, held) = (n, histogram.buckets.len());
+            return Err(de::Error::custom(UnreadableHistogram::Count { told, held }));
+        }
+        Ok(Self { n, sum, sum_of_squares, min, max, ..histogram })
     }
 }

@@ -1,7 +1,13 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
+use shared::report::StoppedBy;
 
 use super::*;
-use crate::metrics::samples::{instrument, ms, overloaded, plan, sample};
+use crate::metrics::{
+    Figures,
+    samples::{instrument, ms, overloaded, plan, sample},
+};
 
 fn of(plan: Plan, samples: impl IntoIterator<Item = Sample>) -> Recorder {
     let mut recorder = Recorder::new(plan);
@@ -98,6 +104,35 @@ fn any_sample() -> impl Strategy<Value = Sample> {
     )
 }
 
+fn copy(sample: &Sample) -> Sample {
+    let Sample { events, bare_choices_us, usage, outcome, finish_reason, text, ask, .. } = sample;
+    Sample {
+        events: events.clone(),
+        bare_choices_us: bare_choices_us.clone(),
+        usage: *usage,
+        finish_reason: finish_reason.clone(),
+        text: text.clone(),
+        ask: ask.clone(),
+        outcome: match outcome {
+            Outcome::Failed(_) => Outcome::Failed(overloaded()),
+            Outcome::Completed => Outcome::Completed,
+            Outcome::Cancelled => Outcome::Cancelled,
+        },
+        ..*sample
+    }
+}
+
+/// One that also says what is good, and tells two servers apart.
+fn with_everything() -> Recorder {
+    let limit = 4_000.0.try_into().ok();
+    let slo = Slo { preset: None, ttft_ms: None, tpot_ms: None, itl_ms: None, e2e_ms: limit };
+    let server = |nth| Server {
+        url: format!("http://{nth}.example").try_into().unwrap(),
+        name: Some("a server".to_owned()),
+    };
+    Recorder::new(plan()).judging_by(Some(slo)).telling_apart((0..2).map(server))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -122,29 +157,69 @@ proptest! {
         samples in prop::collection::vec(any_sample(), 1..20),
         from in 0..20_usize,
     ) {
-        let again = |sample: &Sample| -> Sample {
-            let Sample { events, bare_choices_us, usage, outcome, finish_reason, text, ask, connection, .. } = sample;
-            Sample {
-                events: events.clone(),
-                bare_choices_us: bare_choices_us.clone(),
-                usage: *usage,
-                finish_reason: finish_reason.clone(),
-                text: text.clone(),
-                ask: ask.clone(),
-                connection: *connection,
-                outcome: match outcome {
-                    Outcome::Failed(_) => Outcome::Failed(overloaded()),
-                    Outcome::Completed => Outcome::Completed,
-                    Outcome::Cancelled => Outcome::Cancelled,
-                },
-                ..*sample
-            }
-        };
-        let mut turned: Vec<Sample> = samples.iter().map(again).collect();
+        let mut turned: Vec<Sample> = samples.iter().map(copy).collect();
         let count = turned.len();
         turned.rotate_left(from % count);
         let (one, other) = (of(plan(), samples), of(plan(), turned));
         prop_assert_eq!(figures(&one), figures(&other));
         prop_assert_eq!(one.series(), other.series());
     }
+
+    #[test]
+    fn what_several_took_and_sent_to_one_is_what_one_would_have_taken(
+        samples in prop::collection::vec((any_sample(), 0..2_u32, 0..4_usize), 0..60),
+        stopped in prop::option::of(0..20_000_u64),
+    ) {
+        let (mut all, mut shards) = (with_everything(), vec![with_everything(); 4]);
+        for (sample, target, shard) in &samples {
+            let settled = || Sample { target: *target, ..copy(sample) }.settled();
+            all.record(&settled());
+            shards[*shard].record(&settled());
+        }
+        for (nth, shard) in shards.iter_mut().enumerate() {
+            shard.note_dropped(nth as u64);
+        }
+        all.note_dropped(6);
+        if let Some(ms) = stopped {
+            let at_s = Duration::from_millis(ms).as_secs_f64();
+            let detail = "too many failed".to_owned();
+            let stopped = Stopped { by: StoppedBy::ErrorRate, at_s, detail };
+            all.note_stopped(stopped.clone());
+            shards[2].note_stopped(stopped);
+        }
+        let measured = |recorder: Recorder| {
+            let until_us = recorder.last_end_us();
+            Figures { recorder, instrument: instrument(), until_us }
+        };
+        let [mut one, others @ ..] = <[_; 4]>::try_from(shards).unwrap().map(measured);
+        for other in others {
+            one.merge(&Figures::from_bytes(&other.to_bytes().unwrap()).unwrap());
+        }
+        let all = measured(all);
+        let report = |figures: &Figures| {
+            figures.report(Environment::default(), Timestamp::from_unix_ms(0), None)
+        };
+        prop_assert_eq!(report(&one), report(&all));
+        prop_assert_eq!(one.series(None), all.series(None));
+        let read = |figures: &Figures| {
+            let stored = figures.histograms();
+            stored.into_iter().map(|(name, it)| (name, Histogram::restored(&it).unwrap().distribution())).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(read(&one), read(&all));
+    }
+}
+
+#[test]
+fn figures_of_another_version_are_not_guessed_at() {
+    let (recorder, instrument) = (of(plan(), [sample(0, &[10, 20])]), instrument());
+    let bytes = Figures { recorder, instrument, until_us: 0 }.to_bytes().unwrap();
+    let read = |bytes: &[u8]| Figures::from_bytes(bytes).unwrap_err().to_string();
+    let newer: Vec<u8> =
+        bytes.iter().enumerate().map(|(at, byte)| byte + u8::from(at == 0)).collect();
+    assert!(read(&newer).starts_with("figures in form 2"), "{}", read(&newer));
+    assert_eq!(read(&bytes[..bytes.len() / 2]), "broken figures");
+    assert_eq!(
+        read(&[]),
+        "figures in form 0, and this runner reads form 1: runners of one version only"
+    );
 }
