@@ -50,7 +50,10 @@ pub(crate) struct Together {
 
 /// What was put together last of what all of them told.
 #[derive(Default)]
-pub(crate) struct Joined(Option<(Arc<Measured>, Arc<(Report, Vec<SecondRow>)>)>);
+pub(crate) struct Joined(Option<(Arc<Measured>, Arc<Told>)>);
+
+/// The figures so far, as they are told.
+type Told = (Report, Vec<SecondRow>);
 
 /// What has become of the other runners' shards.
 struct Gathered {

@@ -184,7 +184,9 @@ impl Inner {
             _ => self.store.load_starts(&held, prepared.model()).await.map(|()| None),
         };
         match started {
-            Ok(together) => Some(self.drive(prepared, &held, most, order, together).await),
+            Ok(together) => {
+                Some(Box::pin(self.drive(prepared, &held, most, order, together)).await)
+            }
             Err(lost @ StoreError::Lost(_)) => {
                 measures::failed(&lost);
                 order.give(StopCause::LeaseLost);

@@ -149,7 +149,7 @@ pub(crate) async fn keep(
                     tracing::warn!(benchmark = %held.id(), error = %causes(&error), "cannot renew the lease");
                 }
                 Err(_) => {
-                    tracing::warn!(benchmark = %held.id(), "renewing the lease takes too long")
+                    tracing::warn!(benchmark = %held.id(), "renewing the lease takes too long");
                 }
             }
             if renewed_at.elapsed() >= self_fence_after(&lease) {

@@ -77,13 +77,11 @@ impl Inner {
         let preparing = async {
             let preparing = loadgen::prepare(spec, key, &instrument);
             let prepared = tokio::time::timeout(MOST_PREPARATION, preparing).await;
-            let prepared = match prepared {
-                Ok(prepared) => prepared.map_err(|error| error.reason())?,
-                Err(_) => {
-                    let detail = format!("not prepared within {MOST_PREPARATION:?}");
-                    return Err(Reason::new(ReasonCode::RunTimeout, detail));
-                }
+            let Ok(prepared) = prepared else {
+                let detail = format!("not prepared within {MOST_PREPARATION:?}");
+                return Err(Reason::new(ReasonCode::RunTimeout, detail));
             };
+            let prepared = prepared.map_err(|error| error.reason())?;
             Ok((prepared, Clock::certain(&self.store).await))
         };
         let (prepared, clock) = tokio::select! {

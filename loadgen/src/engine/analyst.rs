@@ -152,7 +152,7 @@ impl Analyst {
             report,
             histograms: measured.histograms(),
             series: measured.series(),
-            measured,
+            measured: Box::new(measured),
             progress,
             stopped: self.stop.is_cancelled(),
             max_error_rate: self.max_error_rate,

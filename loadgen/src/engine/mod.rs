@@ -91,7 +91,7 @@ pub struct Outcome {
     /// The samples behind the figures.
     pub histograms: Histograms,
     /// What all of these are made of.
-    pub measured: Measured,
+    pub measured: Box<Measured>,
     /// The last word on how it went.
     pub progress: Progress,
     /// Whether its caller stopped it.
