@@ -3,7 +3,7 @@
 //! Time is scaled by the number of runs: 20,000 are what a day brings. What is thrown away after a
 //! day is made a day older at each look.
 
-use std::{process::ExitCode, time::Instant};
+use std::{fmt::Write as _, process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
@@ -88,7 +88,7 @@ async fn soak(runs: u32, database: &str) -> anyhow::Result<Vec<String>> {
         let members = yard.apis.iter().chain(&yard.runners);
         for (looks, member) in looks.iter_mut().zip(members) {
             let look = look(member.process.id(), until).context("a process has ended")?;
-            line += &format!(" {:>6.1}/{}/{}", look.kib / 1024.0, look.files, look.threads);
+            write!(line, " {:>6.1}/{}/{}", look.kib / 1024.0, look.files, look.threads)?;
             looks.push(look);
         }
         let tickets = a_day_passes(&yard).await?;

@@ -108,20 +108,20 @@ impl Experiment {
         match self {
             // Of each kind of death one.
             Self::KilledRunner | Self::KilledDatabase => 3,
-            Self::KilledApi => 4,
+            // Each cycle of the second is another limit.
+            Self::KilledApi | Self::Limits => 4,
             Self::CutLines => 2,
             Self::FrozenRunner | Self::Restarts | Self::Versions | Self::Backup => 1,
             Self::Cancel | Self::PickUp => 6,
-            // Each of its cycles is another limit.
-            Self::Limits => 4,
             // For people: minutes of a whole machine, or a library that is seldom there.
             Self::Clocks | Self::Storm => 0,
         }
     }
 
-    /// Whether it has a meaning where the database is a file.
+    /// Whether it has no meaning where the database is a file: nobody is between it and a process,
+    /// and its clock is each process's own.
     const fn needs_server(self) -> bool {
-        matches!(self, Self::KilledDatabase | Self::CutLines | Self::Backup)
+        matches!(self, Self::KilledDatabase | Self::CutLines | Self::Clocks | Self::Backup)
     }
 
     /// Some cycles of it, on this kind of database.

@@ -27,7 +27,7 @@ const OWNERS: usize = 12;
 /// Clients that submit at the same time.
 const SUBMITTING: usize = 8;
 /// Clients that ask for a benchmark once a second.
-const POLLERS: usize = 1_000;
+const POLLERS: u64 = 1_000;
 /// Clients that follow a benchmark's events.
 const FOLLOWERS: usize = 200;
 /// Benchmarks that are looked at one by one in the end.
@@ -69,7 +69,7 @@ pub(super) async fn pass(cycle: &mut Cycle<'_>, runs: usize) -> anyhow::Result<(
     rate(cycle, "worked off a second", runs, begun.elapsed());
     audience.leave(cycle).await;
     for kib in watching.await? {
-        cycle.tally.figure("API's memory MiB", kib as f64 / 1024.0);
+        cycle.tally.figure("API's memory MiB", f64::from(u32::try_from(kib)?) / 1024.0);
     }
     claims(cycle).await?;
     all_ended_once(cycle).await?;
@@ -130,10 +130,11 @@ impl Audience {
         let mut asking = JoinSet::new();
         for nth in 0..POLLERS {
             let (client, apis) = (yard.client.clone(), yard.api_urls());
-            let url = format!("{}/api/v1/benchmarks/{}", apis[nth % 2], ids[nth % ids.len()]);
+            let which = usize::try_from(nth).unwrap_or_default();
+            let url = format!("{}/api/v1/benchmarks/{}", apis[which % 2], ids[which % ids.len()]);
             let (over, failed, answers) = (over.clone(), failed.clone(), answers.clone());
             asking.spawn(async move {
-                sleep(Duration::from_secs(1).mul_f64(nth as f64 / POLLERS as f64)).await;
+                sleep(Duration::from_millis(1_000 * nth / POLLERS)).await;
                 while !over.load(Relaxed) {
                     let asked = Instant::now();
                     match client.get(&url).await {
@@ -253,6 +254,7 @@ async fn all_ended_once(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
 async fn fairness(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
     let begun = "SELECT b.owner FROM benchmark_event e JOIN benchmark b ON b.id = e.benchmark_id \
                  WHERE e.to_status = 'running' ORDER BY e.at_ms, e.benchmark_id";
+    let owners = f64::from(u32::try_from(OWNERS)?);
     let (mut turns, mut worst) = (BTreeMap::<String, f64>::new(), 0.0_f64);
     let order = ask(cycle.yard, begun).await?;
     // At the end some have nothing left, and the others all the turns.
@@ -261,7 +263,7 @@ async fn fairness(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
         let turn = turns.entry(row.try_get_by_index(0)?).or_default();
         *turn += 1.0;
         if *turn >= 5.0 {
-            worst = worst.max(f64::from(nth) / (*turn * OWNERS as f64));
+            worst = worst.max(f64::from(nth) / (*turn * owners));
         }
     }
     cycle.tally.figure("longest wait by share", worst);
