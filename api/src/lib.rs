@@ -53,8 +53,6 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// How long a connection may be silent.
 const IDLE: Duration = Duration::from_secs(75);
-/// How often expired leases and waits are looked for, and counters tidied.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Requests of clients to targets that may be open at once.
 const MAX_TARGET_CALLS: usize = 32;
 
@@ -244,7 +242,8 @@ pub async fn serve(
 
 /// Ends what nobody else will end: runs whose runner is gone, waits that were too long.
 async fn sweep(state: Arc<AppState>) {
-    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    let every = state.store.lease().sweep_every();
+    let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -253,8 +252,8 @@ async fn sweep(state: Arc<AppState>) {
         }
         state.metrics.tidy();
         daemon::measures().run_upkeep();
-        if let Err(error) = state.store.sweep().await {
-            tracing::warn!(%error, "the sweep failed; the next is in {} s", SWEEP_EVERY.as_secs());
+        if let Err(error) = state.store.sweep_if_due().await {
+            tracing::warn!(%error, "the sweep failed; the next is in {} s", every.as_secs_f64());
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 /// Longest wait for an API that answers.
@@ -32,6 +33,18 @@ impl Client {
             // A new connection for each request: whatever breaks, breaks one request.
             .pool_max_idle_per_host(0)
             .timeout(Duration::from_secs(10))
+            .build()
+            .expect("a client");
+        Self { http }
+    }
+
+    /// One that keeps its connections, and says who it is.
+    pub(crate) fn lasting(token: &str) -> Self {
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {token}")).expect("a header");
+        bearer.set_sensitive(true);
+        let http = reqwest::Client::builder()
+            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))
+            .timeout(Duration::from_mins(30))
             .build()
             .expect("a client");
         Self { http }

@@ -4,15 +4,18 @@
 
 mod checker;
 mod client;
+mod disk;
 mod experiment;
+mod process;
 mod proxy;
 mod server;
+mod soak;
 mod tally;
 mod yard;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use testkit::TestDatabase;
 
 use crate::experiment::{Experiment, Plan};
@@ -20,6 +23,8 @@ use crate::experiment::{Experiment, Plan};
 /// Tries to break the service's promises
 #[derive(Parser)]
 struct Options {
+    #[command(subcommand)]
+    soak: Option<Endurance>,
     /// What every cycle derives from; printed, so that it can be seen again
     #[arg(long)]
     seed: Option<u64>,
@@ -35,9 +40,25 @@ struct Options {
     /// Only on this database
     #[arg(long, value_parser = ["sqlite", "postgres"])]
     database: Option<String>,
+    /// Benchmarks of E11
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    runs: u32,
     /// Print the rows of the table in docs/durability.md, too
     #[arg(long)]
     table: bool,
+}
+
+#[derive(Subcommand)]
+enum Endurance {
+    /// Many short runs, and what the processes grow by meanwhile
+    Soak {
+        /// How many runs
+        #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+        runs: u32,
+        /// On which database
+        #[arg(long, default_value = "postgres", value_parser = ["sqlite", "postgres"])]
+        database: String,
+    },
 }
 
 fn experiment(name: &str) -> Result<Experiment, String> {
@@ -52,14 +73,19 @@ fn experiment(name: &str) -> Result<Experiment, String> {
 async fn main() -> ExitCode {
     let options = Options::parse();
     _ = rustls::crypto::ring::default_provider().install_default();
+    if let Some(Endurance::Soak { runs, database }) = options.soak {
+        return soak::run(runs, &database).await;
+    }
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seed = options.seed.unwrap_or_else(|| since.map_or(1, |since| since.as_secs()));
     println!("seed {seed}");
+    let is_asked_for = !options.only.is_empty();
     let all = if options.only.is_empty() { Experiment::ALL.to_vec() } else { options.only };
     let is_wanted = |kind: &str| options.database.as_ref().is_none_or(|only| only == kind);
     let mut tallies = Vec::new();
     for experiment in all {
-        let plan = Plan { seed, from: options.from, cycles: options.cycles };
+        let Options { from, cycles, runs, .. } = options;
+        let plan = Plan { seed, from, cycles, is_asked_for, runs };
         let mut databases = Vec::new();
         if is_wanted("postgres") {
             databases.extend(TestDatabase::postgres().await);

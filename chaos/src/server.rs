@@ -1,12 +1,20 @@
 //! The PostgreSQL server that scripts/chaos started: killed, and brought back.
 
-use std::{fs, path::PathBuf, process::Command, thread, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use tempfile::NamedTempFile;
+use url::Url;
 
 pub(crate) struct Server {
     data: PathBuf,
@@ -65,10 +73,79 @@ impl Server {
         bail!("PostgreSQL does not start again")
     }
 
+    /// A backup of the database at `url`, as SQL.
+    pub(crate) async fn dump(&self, url: &str) -> anyhow::Result<NamedTempFile> {
+        let backup = NamedTempFile::new()?;
+        let mut dump = self.tool("pg_dump");
+        dump.arg("--dbname").arg(url).arg("--file").arg(backup.path());
+        run(dump).await?;
+        Ok(backup)
+    }
+
+    /// Puts `backup` in the place of the database at `url`, after `then` was done to it: all see
+    /// the one or the other.
+    pub(crate) async fn restore(
+        &self,
+        url: &str,
+        backup: &NamedTempFile,
+        then: &str,
+    ) -> anyhow::Result<()> {
+        let mut server: Url = url.parse()?;
+        let name = server.path().trim_start_matches('/').to_owned();
+        let (old, new) = (format!("{name}_old"), format!("{name}_new"));
+        server.set_path("postgres");
+        let psql = |url: &Url| {
+            let mut psql = self.tool("psql");
+            psql.args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname"]);
+            psql.arg(url.as_str()).stdout(Stdio::null());
+            psql
+        };
+        let tell = async |statements: &[String]| {
+            let mut psql = psql(&server);
+            for statement in statements {
+                psql.arg("--command").arg(statement);
+            }
+            run(psql).await
+        };
+        tell(&[format!("CREATE DATABASE {new} TEMPLATE template0")]).await?;
+        let mut fresh = server.clone();
+        fresh.set_path(&new);
+        let mut load = psql(&fresh);
+        load.arg("--file").arg(backup.path()).arg("--command").arg(then);
+        run(load).await?;
+        tell(&[
+            format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
+            format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+            ),
+            "SELECT pg_sleep(0.2)".to_owned(),
+            format!("ALTER DATABASE {name} RENAME TO {old}"),
+            format!("ALTER DATABASE {new} RENAME TO {name}"),
+            format!("DROP DATABASE {old}"),
+        ])
+        .await
+    }
+
+    /// A program that came with the server: beside its own, wherever links to that may be.
+    fn tool(&self, name: &str) -> Command {
+        let ctl = self.ctl.iter().find(|word| word.ends_with("pg_ctl"));
+        let beside = ctl.and_then(|ctl| Some(fs::canonicalize(ctl).ok()?.with_file_name(name)));
+        Command::new(beside.filter(|tool| tool.exists()).unwrap_or_else(|| name.into()))
+    }
+
     /// Ends its sessions and starts it anew, as an upgrade does.
     pub(crate) fn restart(&self) -> anyhow::Result<()> {
         self.tell(&["-m", "fast", "restart"])
     }
+}
+
+/// Runs it to its end, while everything else goes on.
+async fn run(mut command: Command) -> anyhow::Result<()> {
+    let ended = tokio::task::spawn_blocking(move || command.output()).await??;
+    if !ended.status.success() {
+        bail!("{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr));
+    }
+    Ok(())
 }
 
 fn children_of(parent: i32) -> anyhow::Result<Vec<i32>> {

@@ -12,6 +12,8 @@ pub(crate) struct Tally {
     pub(crate) violations: Vec<String>,
     milliseconds: BTreeMap<&'static str, Vec<f64>>,
     counts: BTreeMap<String, u64>,
+    /// One of each cycle.
+    figures: BTreeMap<&'static str, Vec<f64>>,
 }
 
 impl Tally {
@@ -25,11 +27,16 @@ impl Tally {
             violations: Vec::new(),
             milliseconds: BTreeMap::new(),
             counts: BTreeMap::new(),
+            figures: BTreeMap::new(),
         }
     }
 
     pub(crate) fn took(&mut self, what: &'static str, ms: f64) {
         self.milliseconds.entry(what).or_default().push(ms);
+    }
+
+    pub(crate) fn figure(&mut self, what: &'static str, value: f64) {
+        self.figures.entry(what).or_default().push(value);
     }
 
     pub(crate) fn count(&mut self, what: impl Into<String>) {
@@ -65,6 +72,10 @@ impl Tally {
                 times.len()
             ));
         }
+        parts.extend(self.figures.iter().map(|(what, values)| {
+            let values: Vec<_> = values.iter().map(|value| format!("{value:.1}")).collect();
+            format!("{what} {}", values.join(", "))
+        }));
         parts.extend(self.counts.iter().map(|(what, times)| format!("{what} {times}")));
         parts.join("; ")
     }

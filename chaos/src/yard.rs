@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use simulator::{Caller, Stats};
 use tempfile::TempDir;
@@ -24,10 +25,14 @@ pub(crate) const GRACE: Duration = Duration::from_secs(1);
 pub(crate) const DRAIN: Duration = Duration::from_secs(2);
 
 const APIS: usize = 2;
-const RUNNERS: usize = 3;
+pub(crate) const RUNNERS: usize = 3;
 const TARGETS: usize = 3;
 /// 32 bytes; what they are is no secret here.
 const MASTER_KEY: &str = "Y2hhb3MgY2hhb3MgY2hhb3MgY2hhb3MgY2hhb3MgY2g=";
+
+async fn way_to(url: &str) -> Line {
+    Arc::new(Proxy::to(vec![address_of(url)], Language::Any).await)
+}
 
 /// One of our programs and its way to the database.
 pub(crate) struct Member {
@@ -44,16 +49,20 @@ pub(crate) struct Yard {
     pub(crate) targets: Vec<Line>,
     pub(crate) client: Client,
     pub(crate) sql: DatabaseConnection,
-    database: TestDatabase,
+    pub(crate) database: TestDatabase,
+    /// What whoever starts from now on is told beside the usual.
+    pub(crate) settings: Vec<(String, String)>,
     simulated: (Process, String),
-    artifacts: TempDir,
+    pub(crate) artifacts: TempDir,
+    /// The runners' `DATA_DIR`.
+    pub(crate) data: TempDir,
     /// What those said that are no more.
     past: Vec<String>,
 }
 
 impl Yard {
-    /// Everything, up and ready.
-    pub(crate) async fn over(database: TestDatabase, runners: usize) -> Self {
+    /// A target and a database, and nobody yet.
+    pub(crate) async fn bare(database: TestDatabase) -> Self {
         let mut simulated = Program::new("llm-bench")
             .args(["simulate", "--port", "0", "--ttft-ms", "15", "--itl-ms", "2"])
             .spawn();
@@ -61,39 +70,49 @@ impl Yard {
         let url = url.trim_end_matches("/v1").to_owned();
         let mut targets = Vec::new();
         for _ in 0..TARGETS {
-            targets.push(Arc::new(Proxy::to(vec![address_of(&url)], Language::Any).await));
+            targets.push(way_to(&url).await);
         }
         // A file is made here where no API has made it yet.
         let made = if database.is_postgres() { "" } else { "?mode=rwc" };
         let mut options = ConnectOptions::new(format!("{}{made}", database.url()));
         options.max_connections(3).sqlx_logging(false);
         let sql = Database::connect(options).await.expect("the database");
-        let artifacts = tempfile::tempdir().expect("a folder");
-        let mut yard = Self {
+        let folder = || tempfile::tempdir().expect("a folder");
+        Self {
             apis: Vec::new(),
             runners: Vec::new(),
             targets,
             client: Client::new(),
             sql,
             database,
+            settings: Vec::new(),
             simulated: (simulated, url),
-            artifacts,
+            artifacts: folder(),
+            data: folder(),
             past: Vec::new(),
-        };
-        for _ in 0..APIS {
-            let api = yard.new_api().await;
-            yard.apis.push(api);
         }
-        for _ in 0..runners {
-            let runner = yard.new_runner().await;
-            yard.runners.push(runner);
-        }
-        yard
     }
 
-    /// As many runners as there usually are.
-    pub(crate) async fn usual(database: TestDatabase) -> Self {
-        Self::over(database, RUNNERS).await
+    /// Starts the APIs, and so many runners.
+    pub(crate) async fn open(&mut self, runners: usize) {
+        for _ in 0..APIS {
+            let api = self.new_api().await;
+            self.apis.push(api);
+        }
+        self.hire(runners).await;
+    }
+
+    /// Starts so many more runners.
+    pub(crate) async fn hire(&mut self, runners: usize) {
+        let new = join_all((0..runners).map(|_| self.new_runner())).await;
+        self.runners.extend(new);
+    }
+
+    /// Has so many targets in all.
+    pub(crate) async fn widen(&mut self, targets: usize) {
+        while self.targets.len() < targets {
+            self.targets.push(way_to(&self.simulated.1).await);
+        }
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
@@ -111,8 +130,9 @@ impl Yard {
             url = parsed.into();
             line = Some(Arc::new(proxy));
         }
-        let program = Program::new(program)
+        let mut program = Program::new(program)
             .env("DATABASE_URL", url)
+            .env("DATA_DIR", self.data.path().display().to_string())
             .env("ARTIFACTS_URL", self.artifacts.path().display().to_string())
             .env("MASTER_KEY", MASTER_KEY)
             .env("EGRESS_ALLOW", "loopback")
@@ -120,6 +140,9 @@ impl Yard {
             .env("TARGET_COOLDOWN_S", "0")
             .env("LEASE_TTL_S", TTL.as_secs().to_string())
             .env("LEASE_GRACE_S", GRACE.as_secs().to_string());
+        for (name, value) in &self.settings {
+            program = program.env(name, value);
+        }
         (program, line)
     }
 

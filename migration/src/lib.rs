@@ -21,6 +21,7 @@ mod m20261124_000006_drain;
 mod m20261124_000006_run_deadline;
 mod m20261124_000007_sharing;
 mod m20261124_000008_shards;
+mod m20261124_000009_chores;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000006_run_deadline::Migration),
             Box::new(m20261124_000007_sharing::Migration),
             Box::new(m20261124_000008_shards::Migration),
+            Box::new(m20261124_000009_chores::Migration),
         ]
     }
 }

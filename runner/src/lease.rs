@@ -20,11 +20,6 @@ pub(crate) fn renew_interval(lease: &Lease) -> Duration {
     (lease.ttl / 12).clamp(Duration::from_millis(100), Duration::from_secs(5))
 }
 
-/// How often everybody looks for leases that ran out.
-pub(crate) fn sweep_interval(lease: &Lease) -> Duration {
-    (lease.ttl / 4).clamp(Duration::from_millis(250), Duration::from_secs(5))
-}
-
 /// How long after the last renewal a runner stops by itself: well before anybody else may think
 /// that the target is free. Only the rate of clocks matters, not what they show.
 fn self_fence_after(lease: &Lease) -> Duration {

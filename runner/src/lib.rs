@@ -98,10 +98,10 @@ async fn wait_for_schema(store: &Store, shutdown: &CancellationToken) -> bool {
 
 /// Finds what others left behind: lost runs, lost tickets.
 async fn housekeeping(store: Store, over: CancellationToken) {
-    let every = lease::sweep_interval(&store.lease());
+    let every = store.lease().sweep_every();
     while !pause(every, &over).await {
-        match store.sweep().await {
-            Ok(swept) if swept != store::Swept::default() => tracing::info!(?swept, "swept"),
+        match store.sweep_if_due().await {
+            Ok(Some(swept)) if swept != store::Swept::default() => tracing::info!(?swept, "swept"),
             Ok(_) => {}
             Err(error) => tracing::warn!(error = %causes(&error), "cannot sweep"),
         }

@@ -8,7 +8,8 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use crate::StoreError;
 
-const fn sql(backend: DbBackend) -> &'static str {
+/// The clock as SQL: unix milliseconds.
+pub(crate) const fn sql(backend: DbBackend) -> &'static str {
     match backend {
         DbBackend::Postgres => "(extract(epoch from clock_timestamp()) * 1000)::bigint",
         _ => "cast(round(unixepoch('subsec') * 1000) as integer)",

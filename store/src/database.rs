@@ -1,18 +1,21 @@
 //! URL -> pool -> sea-orm connection and queue: the only place that tells SQLite from PostgreSQL
 //! by name when they are opened.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use migration::{Migrator, MigratorTrait};
+use migration::{Migrator, MigratorTrait, SchemaManager};
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, SqlxPostgresConnector,
-    SqlxSqliteConnector, TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
+    SqlxPostgresConnector, SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Connection, Executor};
 
 use crate::StoreError;
@@ -85,6 +88,7 @@ impl Database {
             SqlitePoolOptions::new()
                 .max_connections(most)
                 .acquire_timeout(busy * 2)
+                .before_acquire(|connection, _| Box::pin(async move { Ok(is_whole(connection)) }))
                 .connect_lazy_with(options.clone().busy_timeout(busy))
         };
         let main = pool(8, Duration::from_secs(15));
@@ -159,9 +163,21 @@ impl Database {
         Ok(self.main.begin_with_options(options).await?)
     }
 
+    /// Whether all migrations of this version have been applied. There may be more: while a later
+    /// version takes over, processes of this one go on, and start.
     pub(crate) async fn is_migrated(&self) -> Result<bool, StoreError> {
-        let pending = Migrator::get_pending_migrations_read_only(&self.main).await?;
-        Ok(pending.is_empty() && self.queue.is_migrated(&self.main).await?)
+        let c = &self.main;
+        if !SchemaManager::new(c).has_table("seaql_migrations").await? {
+            return Ok(false);
+        }
+        let sql = "SELECT version FROM seaql_migrations";
+        let asked = Statement::from_string(c.get_database_backend(), sql);
+        let mut applied = BTreeSet::<String>::new();
+        for row in c.query_all_raw(asked).await? {
+            applied.insert(row.try_get_by_index(0)?);
+        }
+        let all = Migrator::migrations().iter().all(|ours| applied.contains(ours.name()));
+        Ok(all && self.queue.is_migrated(c).await?)
     }
 
     pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
@@ -202,6 +218,15 @@ async fn bring_up(connection: &DatabaseConnection, queue: &Queue) -> Result<(), 
     queue.migrate().await
 }
 
+/// Whether no transaction is left over on a connection that waits for the next one.
+///
+/// SQLite ends a transaction itself where the disk is full. sqlx then believes that it goes on, as a
+/// savepoint of which the next would be a part, and so would never be committed. Whoever is asked
+/// here has answered a ping, so what was to be rolled back has been.
+fn is_whole(connection: &SqliteConnection) -> bool {
+    !connection.is_in_transaction()
+}
+
 /// Takes the lock that `path` stands for, once everybody else has let go; held until dropped.
 async fn locked(path: &Path) -> Result<File, StoreError> {
     let path = path.to_owned();
@@ -220,5 +245,35 @@ impl Database {
             Queue::Postgres(pool) => Some(pool),
             Queue::Sqlite(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn rows(database: &Database) -> i64 {
+        let asked = Statement::from_string(sea_orm::DbBackend::Sqlite, "SELECT count(*) FROM t");
+        let row = database.main.query_one_raw(asked).await.unwrap().unwrap();
+        row.try_get_by_index(0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_committed_after_sqlite_ended_a_transaction_itself_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/benchmarks.db", folder.path().display());
+        let database = Database::open(&url).await.unwrap();
+        database.main.execute_unprepared("CREATE TABLE t (n integer)").await.unwrap();
+        // As a full disk ends it.
+        let ended = database.begin().await.unwrap();
+        ended.execute_unprepared("ROLLBACK").await.unwrap();
+        drop(ended);
+        let dropped = database.begin().await.unwrap();
+        dropped.execute_unprepared("INSERT INTO t VALUES (1)").await.unwrap();
+        drop(dropped);
+        let kept = database.begin().await.unwrap();
+        kept.execute_unprepared("INSERT INTO t VALUES (2)").await.unwrap();
+        kept.commit().await.unwrap();
+        assert_eq!(rows(&Database::open(&url).await.unwrap()).await, 1);
     }
 }

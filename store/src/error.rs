@@ -196,12 +196,12 @@ fn is_outage(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
         // PostgreSQL's classes 08 (connection), 53 (resources) and 57 (shutdown, timeout), and
-        // SQLite's BUSY and LOCKED.
+        // SQLite's BUSY and LOCKED, READONLY, IOERR, FULL and CANTOPEN: a full disk, or no files.
         sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| {
             let extended = code.parse::<u32>().map(|code| code & 0xff);
             match code.len() {
                 5 => ["08", "53", "57"].iter().any(|class| code.starts_with(class)),
-                _ => matches!(extended, Ok(5 | 6)),
+                _ => matches!(extended, Ok(5 | 6 | 8 | 10 | 13 | 14)),
             }
         }),
         _ => false,

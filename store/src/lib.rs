@@ -9,6 +9,7 @@
 
 mod artifacts;
 mod benchmarks;
+mod chore;
 mod clock;
 mod control;
 mod database;
@@ -36,8 +37,8 @@ mod sweep;
 mod transition;
 mod vault;
 
-use std::sync::{Arc, Mutex, atomic::AtomicBool};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, atomic::AtomicBool};
+use std::time::Duration;
 
 use shared::BenchmarkId;
 use tokio::sync::broadcast;
@@ -81,6 +82,11 @@ impl Default for Lease {
 }
 
 impl Lease {
+    /// How often every process asks whether a sweep is due.
+    pub fn sweep_every(self) -> Duration {
+        (self.ttl / 4).clamp(Duration::from_millis(250), Duration::from_secs(5))
+    }
+
     fn ttl_ms(self) -> i64 {
         milliseconds(self.ttl)
     }
@@ -111,7 +117,6 @@ struct Inner {
     cancels: broadcast::Sender<BenchmarkId>,
     /// Whether the schema was once seen to be complete.
     migrated: AtomicBool,
-    pruned: Mutex<Option<Instant>>,
 }
 
 impl Store {
@@ -125,7 +130,6 @@ impl Store {
             lease,
             cancels: broadcast::Sender::new(256),
             migrated: AtomicBool::new(false),
-            pruned: Mutex::new(None),
         };
         Ok(Self { inner: Arc::new(inner), artifacts: None, rules: Rules::default() })
     }

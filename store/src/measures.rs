@@ -16,6 +16,7 @@ use shared::State;
 use crate::{Store, StoreError, Swept, clock};
 
 const CLAIMS: &str = "llm_bench_claims_total";
+const CLAIM: &str = "llm_bench_claim_seconds";
 const QUEUE_WAIT: &str = "llm_bench_queue_wait_seconds";
 const ENDED: &str = "llm_bench_runs_ended_total";
 const REQUEUED: &str = "llm_bench_runs_requeued_total";
@@ -28,6 +29,7 @@ const ACTIVE: &str = "llm_bench_runs_active";
 /// Says what each figure means, and begins those that have no labels at 0.
 pub(crate) fn describe() {
     metrics::describe_counter!(CLAIMS, "Benchmarks that this process took from the queue.");
+    metrics::describe_histogram!(CLAIM, "From asking for a benchmark to having it.");
     metrics::describe_histogram!(QUEUE_WAIT, "From being due to being taken from the queue.");
     metrics::describe_counter!(ENDED, "Runs that this process ended, by how.");
     metrics::describe_counter!(REQUEUED, "Runs put back into the queue after a runner's silence.");
@@ -41,8 +43,9 @@ pub(crate) fn describe() {
     }
 }
 
-pub(crate) fn claimed(waited_ms: i64) {
+pub(crate) fn claimed(waited_ms: i64, took: Duration) {
     metrics::counter!(CLAIMS).increment(1);
+    metrics::histogram!(CLAIM).record(took);
     metrics::histogram!(QUEUE_WAIT).record(duration(waited_ms));
 }
 

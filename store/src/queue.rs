@@ -26,7 +26,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use crate::next::{closed, may_begin};
+use crate::next::{closed, may_begin, targets};
 use crate::{Store, StoreError};
 
 /// The queue's stored name.
@@ -71,17 +71,12 @@ macro_rules! due_without_ticket {
         concat!(
             "WITH RECURSIVE ",
             closed!(),
-            ", targets(target_key) AS (\
-             SELECT (SELECT q.target_key FROM benchmark q WHERE q.status = 'queued' \
-             ORDER BY q.target_key LIMIT 1) \
-             UNION ALL SELECT (SELECT q.target_key FROM benchmark q WHERE q.status = 'queued' \
-             AND q.target_key > targets.target_key ORDER BY q.target_key LIMIT 1) \
-             FROM targets WHERE targets.target_key IS NOT NULL), \
-             head AS (SELECT (SELECT b.id FROM benchmark b \
+            ", ",
+            targets!(),
+            ", head AS (SELECT (SELECT b.id FROM benchmark b \
              WHERE b.target_key = targets.target_key AND ",
             may_begin!(),
-            " ORDER BY b.priority DESC, b.id LIMIT 1) AS id \
-             FROM targets WHERE target_key IS NOT NULL) \
+            " ORDER BY b.priority DESC, b.id LIMIT 1) AS id FROM targets) \
              SELECT id FROM head WHERE id IS NOT NULL AND '{\"benchmark\":' || id || '}' NOT IN (",
             $tickets,
             ") ORDER BY id LIMIT 1000"

@@ -1,7 +1,7 @@
 //! The runner's half: claim, lease, progress, end. Every write is a compare-and-set with the
 //! fence: once a run is lost, nothing its old runner writes has any effect.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use entity::{benchmark, benchmark_partial, benchmark_secret};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
@@ -67,8 +67,9 @@ impl Store {
         runner: &RunnerId,
         max_users: u32,
     ) -> Result<Option<Claim>, StoreError> {
+        let asked_at = Instant::now();
         for _ in 0..CLAIM_TRIES {
-            match Box::pin(self.try_claim(runner, max_users)).await {
+            match Box::pin(self.try_claim(runner, max_users, asked_at)).await {
                 // The index on active targets: another runner took one of these just now.
                 Err(StoreError::Database(refused)) if is_taken(&refused) => {}
                 // The row was cancelled just now, or is locked.
@@ -84,6 +85,7 @@ impl Store {
         &self,
         runner: &RunnerId,
         max_users: u32,
+        asked_at: Instant,
     ) -> Result<Option<Claim>, StoreError> {
         let tx = self.inner.database.begin().await?;
         let now = clock::now(&tx).await?;
@@ -124,7 +126,7 @@ impl Store {
         let secret = benchmark_secret::Entity::find_by_id(row.id).one(&tx).await?;
         let spec = rows::spec(&row)?;
         tx.commit().await?;
-        measures::claimed(now - row.run_at_ms);
+        measures::claimed(now - row.run_at_ms, asked_at.elapsed());
         let api_key = self.opened(held.id, secret, now);
         let attempt = u32::try_from(row.claims + 1).unwrap_or(1);
         Ok(Some(Claim { held, spec, shards, attempt, api_key }))

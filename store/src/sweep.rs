@@ -1,11 +1,12 @@
 //! What time brings about: leases that ran out, waiting that took too long, tickets that got lost,
 //! and what can be thrown away.
 //!
-//! Any number of processes may sweep at any time. Each row is taken on its own, in a transaction
+//! Every process asks for it all along, and one at a time does it. That saves work and nothing
+//! depends on it: any number may sweep at any time. Each row is taken on its own, in a transaction
 //! that looks again before it writes: between finding a row and acting on it, its runner may have
-//! come back or ended it.
+//! come back or ended it, or another sweep has.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use entity::{benchmark, benchmark_secret, runner};
 use sea_orm::sea_query::{Expr, ExprTrait};
@@ -15,11 +16,15 @@ use sea_orm::{
 use shared::machine::MOST_CLAIMS;
 use shared::{BenchmarkId, OnLost, Reason, ReasonCode, RunnerState, State};
 
+use crate::chore::Chore;
 use crate::transition::{self, Change, Results};
 use crate::{Store, StoreError, clock, idempotency, measures, queue, quota, rows};
 
-/// How often old tickets and runners are looked for.
+/// How often old tickets and runners are looked for, in all.
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
+/// A sweep is due a little before the processes ask for it again: one that is alone, and asks a
+/// millisecond early, must not have to wait for another turn.
+const DUE_AFTER: f64 = 0.9;
 /// How long a runner that is gone stays in the list.
 const GONE_FOR_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Names the lock of whoever issues tickets again: "tickets" in ASCII.
@@ -48,7 +53,17 @@ pub struct Swept {
 }
 
 impl Store {
-    /// Does what is due; every runner calls it every few seconds.
+    /// Sweeps, unless another process has just done so: then none. Every process calls it every
+    /// [`Lease::sweep_every`](crate::Lease::sweep_every).
+    pub async fn sweep_if_due(&self) -> Result<Option<Swept>, StoreError> {
+        let every = self.lease().sweep_every().mul_f64(DUE_AFTER);
+        if !Chore::Sweep.take(&self.inner.database.main, every).await? {
+            return Ok(None);
+        }
+        self.sweep().await.map(Some)
+    }
+
+    /// Does what is due.
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
         let c = &self.inner.database.main;
         let mut swept = Swept::default();
@@ -98,7 +113,7 @@ impl Store {
         swept.runners_gone = runners_gone(c, now - self.lease().ttl_ms()).await?;
         forget_expired_secrets(c, now).await?;
         swept.tickets = self.reissue_tickets().await?;
-        if self.may_prune() {
+        if Chore::Prune.take(c, PRUNE_EVERY).await? {
             swept.pruned = queue::prune(c).await? + idempotency::prune(c, now).await?;
             swept.pruned += quota::prune(c, now).await?;
             // Its files may be out of reach; all else was done.
@@ -263,15 +278,6 @@ impl Store {
         let pushed = queue::reissue(&tx, now, self.cooldown_ms()).await?;
         tx.commit().await?;
         Ok(pushed)
-    }
-
-    fn may_prune(&self) -> bool {
-        let mut last = self.inner.pruned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let due = last.is_none_or(|last| last.elapsed() >= PRUNE_EVERY);
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
     }
 }
 

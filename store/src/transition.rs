@@ -3,14 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use entity::{
-    benchmark, benchmark_event, benchmark_partial, benchmark_secret, benchmark_series,
-    benchmark_target,
-};
+use entity::{benchmark, benchmark_partial, benchmark_secret, benchmark_series, benchmark_target};
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Set,
+    QuerySelect, Set, Statement,
 };
 use serde_json::Value;
 use shared::{BenchmarkId, Reason, State};
@@ -55,32 +52,31 @@ pub(crate) async fn locked<C: ConnectionTrait>(
     Ok(benchmark::Entity::find_by_id(id.0).lock_exclusive().one(c).await?)
 }
 
+/// An event, numbered after the last one.
+const RECORD: &str = "INSERT INTO benchmark_event (benchmark_id, seq, at_ms, from_status, \
+     to_status, fence, actor, reason_code, reason_detail) \
+     SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5, $6, $7, $8 \
+     FROM benchmark_event WHERE benchmark_id = $1";
+
 /// Writes the event of `change`. The row has been written before, in the same transaction, so
 /// nobody else counts events of this benchmark now.
 pub(crate) async fn record<C: ConnectionTrait>(
     c: &C,
     change: &Change<'_>,
 ) -> Result<(), StoreError> {
-    let last: Option<Option<i64>> = benchmark_event::Entity::find()
-        .select_only()
-        .expr(Expr::col(benchmark_event::Column::Seq).max())
-        .filter(benchmark_event::Column::BenchmarkId.eq(change.id.0))
-        .into_tuple()
-        .one(c)
-        .await?;
     let (reason_code, reason_detail) = rows::reason_columns(change.reason);
-    let event = benchmark_event::ActiveModel {
-        benchmark_id: Set(change.id.0),
-        seq: Set(last.flatten().unwrap_or(0) + 1),
-        at_ms: Set(change.at_ms),
-        from_status: Set(change.from.map(|state| state.to_string())),
-        to_status: Set(change.to.to_string()),
-        fence: Set(change.fence),
-        actor: Set(change.actor.to_owned()),
-        reason_code: Set(reason_code),
-        reason_detail: Set(reason_detail),
-    };
-    event.insert(c).await?;
+    let values: [sea_orm::Value; 8] = [
+        change.id.0.into(),
+        change.at_ms.into(),
+        change.from.map(|state| state.to_string()).into(),
+        change.to.to_string().into(),
+        change.fence.into(),
+        change.actor.to_owned().into(),
+        reason_code.into(),
+        reason_detail.into(),
+    ];
+    let backend = c.get_database_backend();
+    c.execute_raw(Statement::from_sql_and_values(backend, RECORD, values)).await?;
     Ok(())
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn cut(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
     line.set(Weather::Clear);
     // What is held on a line arrives at a target when it clears up: that is the line's doing.
     let way_is_cut = at == 2;
-    let leeway = Leeway { way_is_cut, may_wake: way_is_cut };
+    let leeway = Leeway { way_is_cut, may_wake: way_is_cut, ..Leeway::default() };
     cycle.settle(&ids, leeway).await?;
     Ok(())
 }

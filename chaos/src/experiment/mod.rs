@@ -1,11 +1,16 @@
 //! The experiments: each does one cruel thing in a cycle, then everything must end well.
 
 mod apis;
+mod backup;
+mod clocks;
 mod database;
 mod latency;
+mod limits;
 mod lines;
 mod restarts;
 mod runners;
+mod storm;
+mod versions;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,11 +23,15 @@ use crate::{
     checker::{Found, Leeway, check},
     server::Server,
     tally::Tally,
-    yard::Yard,
+    yard::{RUNNERS, Yard},
 };
+
+use self::{clocks::FalseClocks, limits::Disks};
 
 /// Longest a cycle may take.
 const PATIENCE: Duration = Duration::from_mins(3);
+/// What a storm may take longer for each of its benchmarks.
+const A_RUN: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Experiment {
@@ -32,20 +41,30 @@ pub(crate) enum Experiment {
     FrozenRunner,
     CutLines,
     Restarts,
+    Limits,
+    Clocks,
+    Storm,
     Cancel,
     PickUp,
+    Versions,
+    Backup,
 }
 
 impl Experiment {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::KilledRunner,
         Self::KilledApi,
         Self::KilledDatabase,
         Self::FrozenRunner,
         Self::CutLines,
         Self::Restarts,
+        Self::Limits,
+        Self::Clocks,
+        Self::Storm,
         Self::Cancel,
         Self::PickUp,
+        Self::Versions,
+        Self::Backup,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -56,8 +75,13 @@ impl Experiment {
             Self::FrozenRunner => "E4",
             Self::CutLines => "E5",
             Self::Restarts => "E6",
+            Self::Limits => "E7",
+            Self::Clocks => "E8",
+            Self::Storm => "E11",
             Self::Cancel => "E13",
             Self::PickUp => "E14",
+            Self::Versions => "E22",
+            Self::Backup => "E23",
         }
     }
 
@@ -69,8 +93,13 @@ impl Experiment {
             Self::FrozenRunner => "SIGSTOP and SIGCONT of a runner",
             Self::CutLines => "lines cut, silent, one-way, late",
             Self::Restarts => "SIGTERM of everything in turn under load",
+            Self::Limits => "full disks, 256 files",
+            Self::Clocks => "clocks of runners jump by an hour or a second",
+            Self::Storm => "a long queue, 50 targets, 12 runners, 1,000 who ask and 200 who follow",
             Self::Cancel => "cancel to last request",
             Self::PickUp => "accepted to first request",
+            Self::Versions => "columns added and dropped under load, restarts in between",
+            Self::Backup => "a backup brought back under living runners",
         }
     }
 
@@ -79,16 +108,20 @@ impl Experiment {
         match self {
             // Of each kind of death one.
             Self::KilledRunner | Self::KilledDatabase => 3,
-            Self::KilledApi => 4,
+            // Each cycle of the second is another limit.
+            Self::KilledApi | Self::Limits => 4,
             Self::CutLines => 2,
-            Self::FrozenRunner | Self::Restarts => 1,
+            Self::FrozenRunner | Self::Restarts | Self::Versions | Self::Backup => 1,
             Self::Cancel | Self::PickUp => 6,
+            // For people: minutes of a whole machine, or a library that is seldom there.
+            Self::Clocks | Self::Storm => 0,
         }
     }
 
-    /// Whether it has a meaning where the database is a file.
+    /// Whether it has no meaning where the database is a file: nobody is between it and a process,
+    /// and its clock is each process's own.
     const fn needs_server(self) -> bool {
-        matches!(self, Self::KilledDatabase | Self::CutLines)
+        matches!(self, Self::KilledDatabase | Self::CutLines | Self::Clocks | Self::Backup)
     }
 
     /// Some cycles of it, on this kind of database.
@@ -100,18 +133,52 @@ impl Experiment {
         }
         let what = format!("{}, {kind}", self.what());
         let mut tally = Tally::new(self.name(), what, plan.seed);
-        let few = if database.is_postgres() { self.few() } else { self.few().div_ceil(2) };
-        let cycles = plan.cycles.unwrap_or(few);
-        let mut yard = match self {
-            Self::KilledApi => Yard::over(database, 0).await,
-            _ => Yard::usual(database).await,
+        let few = match self {
+            Self::Limits => self.few(),
+            _ if database.is_postgres() => self.few(),
+            _ => self.few().div_ceil(2),
+        };
+        let cycles = plan.cycles.unwrap_or(if plan.is_asked_for { few.max(1) } else { few });
+        if cycles == 0 {
+            return None;
+        }
+        // Before anybody opens it; and dropped, as all disks, before what lies on them.
+        let small = match self {
+            Self::Limits => limits::under(&database),
+            _ => None,
+        };
+        let mut yard = Yard::bare(database).await;
+        let (mut disks, mut clocks) = (None, None);
+        match self {
+            Self::KilledApi => yard.open(0).await,
+            Self::Limits => {
+                disks = Disks::under(&yard, small);
+                if disks.is_none() {
+                    return not_tried(self, "only root mounts small disks");
+                }
+                yard.open(RUNNERS).await;
+            }
+            Self::Clocks => {
+                yard.open(0).await;
+                clocks = FalseClocks::on(&mut yard);
+                if clocks.is_none() {
+                    return not_tried(self, "libfaketime is not installed");
+                }
+                yard.hire(RUNNERS).await;
+            }
+            Self::Storm => storm::prepare(&mut yard).await,
+            _ => yard.open(RUNNERS).await,
+        }
+        let patience = match self {
+            Self::Storm => PATIENCE + A_RUN * plan.runs,
+            _ => PATIENCE,
         };
         for nth in plan.from..plan.from + cycles {
             tally.cycles = nth;
             let mut chance = ChaCha8Rng::seed_from_u64(plan.seed);
             chance.set_stream((nth << 8) | self as u64);
-            let mut cycle = Cycle { yard: &mut yard, chance, tally: &mut tally, nth };
-            let done = tokio::time::timeout(PATIENCE, async {
+            let mut cycle = Cycle { yard: &mut yard, chance, tally: &mut tally, nth, asked: 0 };
+            let done = tokio::time::timeout(patience, async {
                 match self {
                     Self::KilledRunner => runners::kill(&mut cycle).await,
                     Self::KilledApi => apis::kill(&mut cycle).await,
@@ -119,6 +186,20 @@ impl Experiment {
                         let server = server.as_ref().expect("looked for above");
                         database::kill(&mut cycle, server).await
                     }
+                    Self::Backup => {
+                        let server = server.as_ref().expect("looked for above");
+                        backup::restore(&mut cycle, server).await
+                    }
+                    Self::Limits => {
+                        let disks = disks.as_ref().expect("mounted above");
+                        limits::exhaust(&mut cycle, disks).await
+                    }
+                    Self::Clocks => {
+                        let clocks = clocks.as_ref().expect("looked for above");
+                        clocks::jump(&mut cycle, clocks).await
+                    }
+                    Self::Storm => storm::pass(&mut cycle, plan.runs as usize).await,
+                    Self::Versions => versions::migrate(&mut cycle).await,
                     Self::FrozenRunner => runners::freeze(&mut cycle).await,
                     Self::CutLines => lines::cut(&mut cycle).await,
                     Self::Restarts => restarts::roll(&mut cycle).await,
@@ -129,12 +210,18 @@ impl Experiment {
             match done.await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tally.violation(&format!("{error:#}")),
-                Err(_) => tally.violation(&format!("not over within {PATIENCE:?}")),
+                Err(_) => tally.violation(&format!("not over within {patience:?}")),
             }
         }
         tally.cycles = cycles;
+        drop(disks);
         Some(tally)
     }
+}
+
+fn not_tried(experiment: Experiment, why: &str) -> Option<Tally> {
+    println!("{:<4} not tried: {why}", experiment.name());
+    None
 }
 
 /// How often, and derived from what.
@@ -143,6 +230,10 @@ pub(crate) struct Plan {
     /// The first cycle's number.
     pub(crate) from: u64,
     pub(crate) cycles: Option<u64>,
+    /// Whether somebody named this experiment.
+    pub(crate) is_asked_for: bool,
+    /// Benchmarks of a storm.
+    pub(crate) runs: u32,
 }
 
 /// One cycle of an experiment.
@@ -151,6 +242,8 @@ struct Cycle<'a> {
     chance: ChaCha8Rng,
     tally: &'a mut Tally,
     nth: u64,
+    /// How often it has asked for benchmarks.
+    asked: usize,
 }
 
 impl Cycle<'_> {
@@ -164,7 +257,7 @@ impl Cycle<'_> {
 
     /// A key that no other request of this experiment has.
     fn key(&self, which: usize) -> String {
-        format!("{}-{}-{which}", self.tally.name, self.nth)
+        format!("{}-{}-{}-{which}", self.tally.name, self.nth, self.asked)
     }
 
     /// Asks for `count` benchmarks of any targets, of one to three seconds.
@@ -176,6 +269,7 @@ impl Cycle<'_> {
     /// The same for these targets.
     async fn submit_to(&mut self, targets: &[usize], fields: &Value) -> anyhow::Result<Vec<i64>> {
         let apis = self.yard.api_urls();
+        self.asked += 1;
         let mut ids = Vec::new();
         for (which, target) in targets.iter().copied().enumerate() {
             let user = 1 + self.below(4);

@@ -240,3 +240,26 @@ async fn a_row_that_is_locked_for_a_moment_is_claimed_all_the_same() {
         assert_eq!(claimed.expect("the benchmark").held.id, id);
     }
 }
+
+#[tokio::test]
+async fn behind_a_long_row_for_one_target_another_is_found_while_the_first_is_claimed() {
+    for world in worlds().await {
+        if !world.database.is_postgres() {
+            continue; // SQLite's writers wait for each other
+        }
+        for _ in 0..10 {
+            world.submit_to("http://a.example").await;
+        }
+        let other = world.submit_to("http://b.example").await.id;
+        // As a claim of the first does that takes its time.
+        let holding = "DO $$ BEGIN PERFORM 1 FROM benchmark ORDER BY id LIMIT 1 FOR UPDATE; \
+                       PERFORM pg_sleep(1); END $$";
+        let meanwhile = async {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            world.claim("runner-a").await
+        };
+        let (held, claimed) = tokio::join!(world.execute(holding), meanwhile);
+        held.unwrap();
+        assert_eq!(claimed.expect("the other target's").held.id, other);
+    }
+}

@@ -1,6 +1,7 @@
 //! What the store promises, on each database there is.
 
 mod cancelling;
+mod chores;
 mod claiming;
 mod creating;
 mod ending;

@@ -2,8 +2,11 @@
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectOptions, Database};
+use shared::State;
 use store::{Lease, Store, StoreError, Vault};
 use testkit::TestDatabase;
+
+use crate::world::{ending, worlds};
 
 async fn open(url: &str) -> Result<Store, StoreError> {
     Store::open(url, Vault::none(), Lease::default()).await
@@ -48,6 +51,30 @@ async fn migrations_go_down_and_up_again() {
         Migrator::down(&sql, None).await.unwrap();
         Migrator::up(&sql, None).await.unwrap();
         open(database.url()).await.unwrap().ready().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_process_goes_on_and_starts_beside_a_later_version() {
+    for world in worlds().await {
+        world.submit().await;
+        let held = world.claim("r").await.unwrap().held;
+        world.submit().await;
+        let later = "INSERT INTO seaql_migrations (version, applied_at) \
+                     VALUES ('m29991231_000001_later', 1)";
+        world.execute(later).await.unwrap();
+        for table in ["benchmark", "benchmark_event", "runner"] {
+            let more = format!("ALTER TABLE {table} ADD COLUMN later text DEFAULT 'x'");
+            world.execute(&more).await.unwrap();
+        }
+        // On the connections from before, which know their statements.
+        world.store.finish(&held, ending(State::Completed)).await.unwrap();
+        let held = world.claim("r").await.unwrap().held;
+        world.store.give_back(&held).await.unwrap();
+        let starting = world.another_store().await;
+        starting.migrate().await.unwrap();
+        starting.ready().await.unwrap();
+        assert_eq!(starting.sweep().await.unwrap().lost, []);
     }
 }
 

@@ -182,7 +182,10 @@ async fn what_was_measured_goes_in_time_and_the_report_stays() {
             world.execute(&age(id)).await.unwrap();
         }
         let before = world.get(old).await;
-        let forgetful = || async { world.another_store().await.with_artifacts(artifacts.clone()) };
+        let forgetful = || async {
+            world.prune_is_due().await;
+            world.another_store().await.with_artifacts(artifacts.clone())
+        };
         assert_eq!(forgetful().await.sweep().await.unwrap().pruned, 0, "kept for ever");
         let pruned = forgetful().await.with_rules(rules).sweep().await.unwrap().pruned;
         assert_eq!(pruned, 2);

@@ -232,7 +232,8 @@ async fn runners_are_listed_with_what_they_run_and_go_when_silent() {
         assert_eq!(store.runners().await.unwrap()[0].state, RunnerState::Active);
 
         world.execute("UPDATE runner SET last_seen_ms = 1").await.unwrap();
-        let swept = world.another_store().await.sweep().await.unwrap();
+        world.prune_is_due().await;
+        let swept = store.sweep().await.unwrap();
         assert_eq!((swept.runners_gone, swept.pruned), (1, 1), "gone for more than a day");
         assert_eq!(store.runners().await.unwrap(), []);
     }

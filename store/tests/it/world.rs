@@ -157,6 +157,11 @@ impl World {
         assert_eq!(changed, 1);
     }
 
+    /// Lets it be time to throw things away.
+    pub(crate) async fn prune_is_due(&self) {
+        self.execute("UPDATE chore SET due_at_ms = 0 WHERE name = 'prune'").await.unwrap();
+    }
+
     /// Every state that `id` has been in, by its events.
     pub(crate) async fn history(&self, id: BenchmarkId) -> Vec<State> {
         let events = self.store.events(id, 0).await.unwrap();

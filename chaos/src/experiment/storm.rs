@@ -1,0 +1,274 @@
+//! A queue as long as it gets, everybody looking at it, and runners that work it off.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, stream};
+use serde_json::json;
+use tokio::{task::JoinSet, time::sleep};
+
+use super::Cycle;
+use crate::{
+    checker::{Leeway, ask},
+    client::Client,
+    process::memory_kib,
+    yard::Yard,
+};
+
+const TARGETS: usize = 50;
+const RUNNERS: usize = 12;
+const OWNERS: usize = 12;
+/// Clients that submit at the same time.
+const SUBMITTING: usize = 8;
+/// Clients that ask for a benchmark once a second.
+const POLLERS: u64 = 1_000;
+/// Clients that follow a benchmark's events.
+const FOLLOWERS: usize = 200;
+/// Benchmarks that are looked at one by one in the end.
+const LOOKED_AT: usize = 200;
+
+/// Nobody yet but the APIs, which know each owner by a token.
+pub(super) async fn prepare(yard: &mut Yard) {
+    let tokens: Vec<_> = (0..OWNERS).map(token).collect();
+    yard.settings.push(("API_TOKENS".to_owned(), tokens.join(",")));
+    yard.settings.push(("METRICS_ADDRESS".to_owned(), "127.0.0.1:0".to_owned()));
+    yard.client = Client::lasting(&token(0));
+    yard.widen(TARGETS).await;
+    yard.open(0).await;
+}
+
+fn token(owner: usize) -> String {
+    format!("token-of-owner-{owner:02}")
+}
+
+/// E11 and E12: `runs` benchmarks of one request each are submitted; then twelve runners come, and
+/// a thousand clients ask how it goes while two hundred follow events.
+pub(super) async fn pass(cycle: &mut Cycle<'_>, runs: usize) -> anyhow::Result<()> {
+    let ids = enqueue(cycle, runs).await?;
+    let audience = Audience::gather(cycle.yard, &ids);
+    let watching = tokio::spawn(most_memory(
+        cycle.yard.apis.iter().map(|api| api.process.id()).collect(),
+        Arc::clone(&audience.over),
+    ));
+    cycle.yard.hire(RUNNERS).await;
+    let begun = Instant::now();
+    let open = "SELECT count(*) FROM benchmark WHERE finished_at_ms IS NULL";
+    loop {
+        let left: i64 = ask(cycle.yard, open).await?[0].try_get_by_index(0)?;
+        if left == 0 {
+            break;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    rate(cycle, "worked off a second", runs, begun.elapsed());
+    audience.leave(cycle).await;
+    for kib in watching.await? {
+        cycle.tally.figure("API's memory MiB", f64::from(u32::try_from(kib)?) / 1024.0);
+    }
+    claims(cycle).await?;
+    all_ended_once(cycle).await?;
+    fairness(cycle).await?;
+    let step = (ids.len() / LOOKED_AT).max(1);
+    let some: Vec<i64> = ids.iter().step_by(step).copied().collect();
+    cycle.settle(&some, Leeway::default()).await?;
+    Ok(())
+}
+
+async fn enqueue(cycle: &mut Cycle<'_>, runs: usize) -> anyhow::Result<Vec<i64>> {
+    let clients: Vec<_> = (0..OWNERS).map(|owner| Client::lasting(&token(owner))).collect();
+    let (apis, yard) = (cycle.yard.api_urls(), &*cycle.yard);
+    let begun = Instant::now();
+    let submitting = stream::iter((0..runs).map(|which| {
+        let (client, target) = (clients[which % OWNERS].clone(), yard.target(which % TARGETS));
+        let apis = vec![apis[which % apis.len()].clone()];
+        let key = cycle.key(which);
+        async move {
+            let fields = json!({"user": 1, "duration": 1, "max_requests": 1});
+            let asked = Instant::now();
+            let (id, _) = client.submit(&apis, &target, fields, &key).await?;
+            anyhow::Ok((id, asked.elapsed()))
+        }
+    }));
+    let accepted: Vec<_> = submitting.buffer_unordered(SUBMITTING).collect().await;
+    let took = begun.elapsed();
+    let mut ids = Vec::new();
+    for accepted in accepted {
+        let (id, took) = accepted?;
+        ids.push(id);
+        cycle.tally.took("accepted", took.as_secs_f64() * 1e3);
+    }
+    rate(cycle, "accepted a second", runs, took);
+    cycle.tally.benchmarks += u64::try_from(runs)?;
+    Ok(ids)
+}
+
+fn rate(cycle: &mut Cycle<'_>, what: &'static str, count: usize, took: Duration) {
+    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+    cycle.tally.figure(what, count as f64 / took.as_secs_f64());
+}
+
+/// Those who look on.
+struct Audience {
+    over: Arc<AtomicBool>,
+    asking: JoinSet<()>,
+    following: JoinSet<anyhow::Result<()>>,
+    /// Milliseconds of each answer.
+    answers: Arc<Mutex<Vec<f64>>>,
+    failed: Arc<AtomicUsize>,
+}
+
+impl Audience {
+    fn gather(yard: &Yard, ids: &[i64]) -> Self {
+        let (over, failed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let mut asking = JoinSet::new();
+        for nth in 0..POLLERS {
+            let (client, apis) = (yard.client.clone(), yard.api_urls());
+            let which = usize::try_from(nth).unwrap_or_default();
+            let url = format!("{}/api/v1/benchmarks/{}", apis[which % 2], ids[which % ids.len()]);
+            let (over, failed, answers) = (over.clone(), failed.clone(), answers.clone());
+            asking.spawn(async move {
+                sleep(Duration::from_millis(1_000 * nth / POLLERS)).await;
+                while !over.load(Relaxed) {
+                    let asked = Instant::now();
+                    match client.get(&url).await {
+                        Ok(said) if said.status == 200 => {
+                            let ms = asked.elapsed().as_secs_f64() * 1e3;
+                            answers.lock().expect("nobody panics").push(ms);
+                        }
+                        _ => _ = failed.fetch_add(1, Relaxed),
+                    }
+                    sleep(Duration::from_secs(1).saturating_sub(asked.elapsed())).await;
+                }
+            });
+        }
+        let mut following = JoinSet::new();
+        for nth in 0..FOLLOWERS {
+            let (client, apis) = (yard.client.clone(), yard.api_urls());
+            // From all over the queue.
+            let (api, id) = (apis[nth % 2].clone(), ids[nth * ids.len() / FOLLOWERS]);
+            following.spawn(async move {
+                let told = client.told(&api, id).await?;
+                anyhow::ensure!(
+                    told.last().is_some_and(|(_, last)| last == "completed"),
+                    "{told:?}"
+                );
+                Ok(())
+            });
+        }
+        Self { over, asking, following, answers, failed }
+    }
+
+    async fn leave(self, cycle: &mut Cycle<'_>) {
+        self.over.store(true, Relaxed);
+        self.asking.join_all().await;
+        for followed in self.following.join_all().await {
+            match followed {
+                Ok(()) => cycle.tally.count("followed to the end"),
+                Err(broken) => cycle.tally.violation(&format!("a stream of events: {broken:#}")),
+            }
+        }
+        for ms in self.answers.lock().expect("nobody panics").drain(..) {
+            cycle.tally.took("answered", ms);
+        }
+        let failed = self.failed.load(Relaxed);
+        if failed > 0 {
+            cycle.tally.violation(&format!("{failed} requests of clients failed"));
+        }
+    }
+}
+
+/// The most memory that each of these processes had, in KiB.
+async fn most_memory(processes: Vec<u32>, over: Arc<AtomicBool>) -> Vec<u64> {
+    let mut most = vec![0; processes.len()];
+    while !over.load(Relaxed) {
+        for (most, process) in most.iter_mut().zip(&processes) {
+            *most = memory_kib(*process).unwrap_or(0).max(*most);
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    most
+}
+
+/// How long a runner waits for a benchmark that is there, by what the runners tell.
+async fn claims(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
+    let mut within = BTreeMap::<String, u64>::new();
+    for runner in &mut cycle.yard.runners {
+        let url = runner.process.url("telling metrics on").await;
+        let told = testkit::process::get(&url).await.unwrap_or_default();
+        for line in told.lines() {
+            let Some(rest) = line.strip_prefix("llm_bench_claim_seconds_bucket{le=\"") else {
+                continue;
+            };
+            let Some((bound, count)) = rest.split_once("\"} ") else { continue };
+            *within.entry(bound.to_owned()).or_default() += count.parse::<u64>()?;
+        }
+    }
+    let all = within.get("+Inf").copied().unwrap_or(0);
+    let mut bounds: Vec<(f64, u64)> =
+        within.iter().filter_map(|(bound, count)| Some((bound.parse().ok()?, *count))).collect();
+    bounds.sort_by(|one, other| one.0.total_cmp(&other.0));
+    for (what, share) in [("claim p50 below ms", 50), ("claim p99 below ms", 99)] {
+        let bound = bounds.iter().find(|(_, count)| count * 100 >= all * share);
+        cycle.tally.figure(what, bound.map_or(f64::INFINITY, |(bound, _)| bound * 1e3));
+    }
+    Ok(())
+}
+
+/// I1, I3 and I7 of all of them, by counting.
+async fn all_ended_once(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
+    for (what, sql) in [
+        ("did not complete", "SELECT count(*) FROM benchmark WHERE status <> 'completed'"),
+        ("have a key left", "SELECT count(*) FROM benchmark_secret"),
+        (
+            "ended more than once",
+            "SELECT count(*) FROM (SELECT benchmark_id FROM benchmark_event WHERE to_status = \
+             'completed' GROUP BY benchmark_id HAVING count(*) > 1) AS twice",
+        ),
+    ] {
+        let count: i64 = ask(cycle.yard, sql).await?[0].try_get_by_index(0)?;
+        if count > 0 {
+            cycle.tally.violation(&format!("{count} {what}"));
+        }
+    }
+    let callers = cycle.yard.callers().await;
+    let mut claims = BTreeMap::<u64, usize>::new();
+    for caller in callers {
+        *claims.entry(caller.benchmark).or_default() += 1;
+    }
+    let twice = claims.values().filter(|claims| **claims > 1).count();
+    if twice > 0 {
+        cycle.tally.violation(&format!("I2: {twice} sent load by several claims"));
+    }
+    Ok(())
+}
+
+/// Owners take turns: while all of them wait, none has its n-th turn after more than twice as many
+/// as its share would be.
+async fn fairness(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
+    let begun = "SELECT b.owner FROM benchmark_event e JOIN benchmark b ON b.id = e.benchmark_id \
+                 WHERE e.to_status = 'running' ORDER BY e.at_ms, e.benchmark_id";
+    let owners = f64::from(u32::try_from(OWNERS)?);
+    let (mut turns, mut worst) = (BTreeMap::<String, f64>::new(), 0.0_f64);
+    let order = ask(cycle.yard, begun).await?;
+    // At the end some have nothing left, and the others all the turns.
+    let all_wait = order.len() * 8 / 10;
+    for (nth, row) in (1_u32..).zip(&order[..all_wait]) {
+        let turn = turns.entry(row.try_get_by_index(0)?).or_default();
+        *turn += 1.0;
+        if *turn >= 5.0 {
+            worst = worst.max(f64::from(nth) / (*turn * owners));
+        }
+    }
+    cycle.tally.figure("longest wait by share", worst);
+    if turns.len() != OWNERS || worst > 2.0 {
+        cycle.tally.violation(&format!("{} owners, one waited {worst} shares", turns.len()));
+    }
+    Ok(())
+}
