@@ -38,7 +38,8 @@ impl RunnersArgs {
             crate::print(&json);
             return Ok(ExitCode::SUCCESS);
         }
-        let mut table = table::of_texts(["id", "name", "version", "state", "runs", "users"], 5);
+        let header = ["id", "name", "version", "state", "runs", "labels", "users"];
+        let mut table = table::of_texts(header, 6);
         for runner in runners {
             table.add_row([
                 runner.id.to_string(),
@@ -46,6 +47,7 @@ impl RunnersArgs {
                 runner.version,
                 word(runner.state).to_owned(),
                 runner.benchmark.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+                runner.labels.to_string(),
                 count(u64::from(runner.max_users)),
             ]);
         }

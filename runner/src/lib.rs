@@ -24,6 +24,8 @@ use self::{job::Desk, registry::Registry};
 
 /// Between two looks at whether the database has been set up.
 const LOOK_FOR_SCHEMA_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks of a runner with labels that nothing asked for.
+const LOOK_FOR_LABELS_EVERY: Duration = Duration::from_secs(1);
 /// Between two tries to get the queue back.
 const RETRY_QUEUE_AFTER: Duration = Duration::from_secs(1);
 
@@ -63,6 +65,7 @@ pub async fn run(
         tokio::select! {
             // The worker loop is dropped, not drained: a run under way is not its concern.
             () = draining.cancelled() => break,
+            () = look_again_and_again(&desk), if !settings.runner_labels.is_empty() => {}
             outcome = worked => if let Err(error) = outcome {
                 tracing::warn!(error = %causes(&error), "the queue is out of reach; trying again");
             },
@@ -91,6 +94,15 @@ async fn wait_for_schema(store: &Store, shutdown: &CancellationToken) -> bool {
         }
     }
     true
+}
+
+/// Looks for work without a ticket: one wakes any runner, and that may be none that has the labels
+/// its benchmark asks for.
+async fn look_again_and_again(desk: &Desk) {
+    loop {
+        tokio::time::sleep(LOOK_FOR_LABELS_EVERY).await;
+        desk.clone().look().await;
+    }
 }
 
 /// Finds what others left behind: lost runs, lost tickets.

@@ -24,6 +24,7 @@ impl Registry {
             name: format!("{}-{}", host.to_string_lossy(), std::process::id()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             max_users: settings.runner_max_users,
+            labels: settings.runner_labels.clone(),
         };
         store.register(&registration).await?;
         Ok(Self { store, registration: Arc::new(registration) })

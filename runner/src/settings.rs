@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 use secrecy::SecretString;
+use shared::Labels;
 use target::Egress;
 
 /// Settings of a runner; each is an environment variable, and a flag of `runner`.
@@ -16,6 +17,10 @@ pub struct Settings {
     /// Most users this runner takes in one run.
     #[arg(long, env = "RUNNER_MAX_USERS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub runner_max_users: u32,
+    /// What this runner is known by, name=value with commas between them (zone=eu-1,network=lab):
+    /// it also takes benchmarks that ask for some of these.
+    #[arg(long, env = "RUNNER_LABELS", default_value_t, hide_default_value = true)]
+    pub runner_labels: Labels,
     /// Threads that drive load; left out: one for each core but one.
     #[arg(long, env = "LOAD_THREADS", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub load_threads: Option<u32>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BenchmarkId, RunnerId, Timestamp};
+use crate::{BenchmarkId, Labels, RunnerId, Timestamp};
 
 /// Whether a runner takes work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,10 @@ pub struct Runner {
     pub state: RunnerState,
     /// Most users it takes in one run.
     pub max_users: u32,
+    /// What it is known by: it takes benchmarks that ask for some of these.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", oai(default))]
+    pub labels: Labels,
     /// The benchmark it runs now.
     pub benchmark: Option<BenchmarkId>,
     /// When it started.

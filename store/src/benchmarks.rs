@@ -335,6 +335,7 @@ fn insertable(new: &NewBenchmark, owner: &str, now: i64, due: Timestamp) -> benc
         priority: Set(new.waiting.priority.get()),
         run_at_ms: Set(due.unix_ms()),
         queued_deadline_ms: Set(new.waiting.deadline(due).map(Timestamp::unix_ms)),
+        labels: Set(rows::labels_column(&new.waiting.labels)),
         target_key: Set(rows::target_key(&spec.url)),
         exclusive: Set(true),
         url: Set(rows::storable(&asked.url)),

@@ -50,7 +50,6 @@ pub use list::{Page, Sort, UnknownSort, Wanted};
 pub use longest::longest_load;
 pub use measured::StoredRequests;
 pub use measures::Depth;
-pub use pause::{Aborted, QueueState, TargetState};
 pub use quota::QuotaExceeded;
 pub use rules::Rules;
 pub use runners::Registration;

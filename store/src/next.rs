@@ -10,6 +10,7 @@
 
 use entity::benchmark;
 use sea_orm::{ConnectionTrait, EntityTrait, Statement, Value};
+use shared::RunnerId;
 
 use crate::{StoreError, clock};
 
@@ -61,6 +62,20 @@ macro_rules! owners {
     };
 }
 
+/// Whether the runner `$4` has every label that the row `b` asks for. Most ask for none.
+macro_rules! has_labels_sqlite {
+    () => {
+        "(b.labels IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(b.labels) AS asked WHERE NOT EXISTS \
+         (SELECT 1 FROM runner, json_each(runner.labels) AS has WHERE runner.id = (SELECT $4) \
+         AND has.key = asked.key AND has.value = asked.value)))"
+    };
+}
+macro_rules! has_labels_postgres {
+    () => {
+        "(b.labels IS NULL OR b.labels <@ (SELECT runner.labels FROM runner WHERE runner.id = (SELECT $4)))"
+    };
+}
+
 /// SQLite has one writer at a time: the first of each owner is enough.
 const SQLITE: &str = concat!(
     "WITH RECURSIVE ",
@@ -69,6 +84,8 @@ const SQLITE: &str = concat!(
     owners!(),
     ", head AS (SELECT active, last, (SELECT b.id FROM benchmark b \
      WHERE b.owner = share.owner AND b.users <= $3 AND ",
+    has_labels_sqlite!(),
+    " AND ",
     may_begin!(),
     " ORDER BY b.priority DESC, b.id LIMIT 1) AS id FROM share) \
      SELECT b.* FROM head JOIN benchmark b ON b.id = head.id \
@@ -90,6 +107,8 @@ macro_rules! postgres {
              AS of_target FROM share CROSS JOIN LATERAL (\
              SELECT b.id, b.priority, b.target_key FROM benchmark b \
              WHERE b.owner = share.owner AND b.users <= $3 AND ",
+            has_labels_postgres!(),
+            " AND ",
             may_begin!(),
             " ORDER BY b.priority DESC, b.id LIMIT 64) AS first), \
              turn AS MATERIALIZED (SELECT id, priority, last, active + row_number() OVER \
@@ -101,16 +120,21 @@ macro_rules! postgres {
     };
 }
 
-/// The next benchmark for a runner that takes `max_users`, locked; of several callers each gets
+/// The next benchmark for `runner`, which takes `max_users`, locked; of several callers each gets
 /// another, or an error that asks to try again.
 pub(crate) async fn lock_next<C: ConnectionTrait>(
     c: &C,
     now_ms: i64,
     cooldown_ms: i64,
+    runner: &RunnerId,
     max_users: u32,
 ) -> Result<Option<benchmark::Model>, StoreError> {
-    let values: [Value; 3] =
-        [now_ms.into(), (now_ms - cooldown_ms).into(), i64::from(max_users).into()];
+    let values: [Value; 4] = [
+        now_ms.into(),
+        (now_ms - cooldown_ms).into(),
+        i64::from(max_users).into(),
+        runner.0.as_str().into(),
+    ];
     let find = async |sql: &str| -> Result<Option<benchmark::Model>, StoreError> {
         let backend = c.get_database_backend();
         let asked = Statement::from_sql_and_values(backend, sql, values.clone());

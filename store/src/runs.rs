@@ -56,8 +56,8 @@ pub struct Ending {
 }
 
 impl Store {
-    /// Claims the next benchmark that is due, needs no more than `max_users` and whose targets
-    /// are all free; none where there is none. Owners take turns.
+    /// Claims the next benchmark that is due, needs no more than `max_users` and no label that
+    /// `runner` has not, and whose targets are all free; none where there is none. Owners take turns.
     pub async fn claim(
         &self,
         runner: &RunnerId,
@@ -83,7 +83,7 @@ impl Store {
     ) -> Result<Option<Claim>, StoreError> {
         let tx = self.inner.database.begin().await?;
         let now = clock::now(&tx).await?;
-        let next = next::lock_next(&tx, now, self.cooldown_ms(), max_users).await?;
+        let next = next::lock_next(&tx, now, self.cooldown_ms(), runner, max_users).await?;
         let Some(row) = next else { return Ok(None) };
         let held = Held { id: BenchmarkId(row.id), fence: row.fence + 1 };
         let change = Change {

@@ -4,6 +4,7 @@
 mod crashes;
 mod draining;
 mod metrics;
+mod placing;
 mod queue;
 mod recorded;
 mod targets;

@@ -12,6 +12,7 @@ mod measured;
 mod migrating;
 mod model;
 mod modelled;
+mod placing;
 mod secrets;
 mod several_targets;
 mod sharing;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use shared::request::NewBenchmark;
-use shared::{RunnerId, RunnerState, State, TargetUrl};
-use store::{Artifacts, Rules, Store, StoreError, StoredRequests, TargetState};
+use shared::{QueueState, RunnerId, RunnerState, State, TargetState, TargetUrl};
+use store::{Artifacts, Rules, Store, StoreError, StoredRequests};
 
 use crate::world::{World, ending, registration, request, worlds};
 
@@ -96,7 +96,7 @@ async fn a_pause_keeps_runs_from_beginning_and_its_end_wakes_a_worker() {
 async fn the_queue_tells_how_it_stands() {
     for world in worlds().await {
         let store = &world.store;
-        assert_eq!(store.queue_state().await.unwrap(), store::QueueState::default());
+        assert_eq!(store.queue_state().await.unwrap(), QueueState::default());
         store.register(&registration("a")).await.unwrap();
         store.register(&registration("b")).await.unwrap();
         store.beat(&RunnerId("b".into()), RunnerState::Draining).await.unwrap();
@@ -110,9 +110,12 @@ async fn the_queue_tells_how_it_stands() {
             .execute("UPDATE benchmark SET run_at_ms = run_at_ms - 90500 WHERE id = 2")
             .await
             .unwrap();
+        // One user more than a runner has room for.
+        world.execute("UPDATE benchmark SET users = 501 WHERE id = 3").await.unwrap();
         store.pause(Some(&url("http://idle.example"))).await.unwrap();
         let state = store.queue_state().await.unwrap();
-        assert_eq!(state.states, [(State::Queued, 2), (State::Running, 1)]);
+        let counts = [State::Queued, State::Running].map(|status| state.count(status));
+        assert_eq!((counts, state.states.len(), state.too_large), ([2, 1], 2, 1));
         assert_eq!((state.paused, state.due, state.runners, state.free_runners), (false, 2, 1, 0));
         assert!((90..95).contains(&state.oldest_due_s.unwrap()), "{state:?}");
         let target = |target: &str, queued, active, paused| TargetState {
