@@ -3,6 +3,7 @@
 mod call;
 mod load;
 mod objectives;
+mod queue;
 mod targets;
 
 use comfy_table::{
@@ -14,6 +15,7 @@ use shared::{
     report::{Distribution, FromIntent, Rates, StampSource, TokenSource, Tokens, Verdict},
 };
 
+pub(crate) use self::queue::queue;
 use crate::figures::{count, decimal, measured, measured_or_dash, percent};
 
 const COLUMNS: u16 = 80;
