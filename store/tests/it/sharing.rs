@@ -38,7 +38,9 @@ async fn of_many_at_once_no_more_are_accepted_than_one_may_have() {
             );
         }
         let store = under(&world, rules).await;
-        assert!(store.submit(asked(), "bob", None).await.is_ok(), "nobody pays for another");
+        let bobs = store.submit(asked(), "bob", None).await.unwrap();
+        let [queued] = bobs.quotas[..] else { panic!("{bobs:?}") };
+        assert_eq!((queued.name, queued.limit, queued.left), ("queued", 5, 4), "his own");
         // What is active counts, what is over does not.
         let held = store.claim(&RunnerId("r".into()), 10_000).await.unwrap().unwrap().held;
         assert!(store.submit(asked(), "alice", None).await.is_err());
@@ -52,18 +54,18 @@ async fn an_hour_has_so_many_and_deleting_gives_none_back() {
     for world in worlds().await {
         let rules = Rules { quota_runs_per_hour: Some(2), ..Rules::default() };
         let store = under(&world, rules).await;
-        for _ in 0..2 {
-            let id = store.submit(asked(), "alice", None).await.unwrap().0.id;
-            store.delete(id, true).await.unwrap();
+        for left in [1, 0] {
+            let submission = store.submit(asked(), "alice", None).await.unwrap();
+            let [runs] = submission.quotas[..] else { panic!("{submission:?}") };
+            assert_eq!((runs.name, runs.left), ("runs", left));
+            store.delete(submission.benchmark.id, true).await.unwrap();
         }
         for _ in 0..2 {
             let refused = store.submit(asked(), "alice", None).await.unwrap_err();
-            let StoreError::Quota(exceeded) = refused else { panic!("{refused}") };
-            assert_eq!(
-                (exceeded.name, exceeded.limit, exceeded.window_s),
-                ("runs", 2, Some(3_600))
-            );
-            assert!((3_590..=3_600).contains(&exceeded.retry_after_s), "{exceeded:?}");
+            let StoreError::Quota(reached) = refused else { panic!("{refused}") };
+            assert_eq!((reached.name, reached.limit, reached.left), ("runs", 2, 0));
+            assert_eq!(reached.window_s, Some(3_600));
+            assert!((3_590..=3_600).contains(&reached.more_in_s.unwrap()), "{reached:?}");
         }
         world.execute("UPDATE quota SET hour_from_ms = hour_from_ms - 3600000").await.unwrap();
         assert!(store.submit(asked(), "alice", None).await.is_ok());
