@@ -4,6 +4,7 @@ mod call;
 mod load;
 mod objectives;
 mod queue;
+mod runners;
 mod targets;
 
 use comfy_table::{
@@ -16,6 +17,7 @@ use shared::{
 };
 
 pub(crate) use self::queue::queue;
+pub(crate) use self::runners::{runners, state_of};
 use crate::figures::{count, decimal, measured, measured_or_dash, percent};
 
 const COLUMNS: u16 = 80;

@@ -20,6 +20,7 @@ mod m20261124_000005_targets;
 mod m20261124_000006_drain;
 mod m20261124_000006_run_deadline;
 mod m20261124_000007_sharing;
+mod m20261124_000010_capacity;
 mod m20261124_000010_labels;
 
 /// Every migration, oldest first.
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000006_run_deadline::Migration),
             Box::new(m20261124_000007_sharing::Migration),
             Box::new(m20261124_000010_labels::Migration),
+            Box::new(m20261124_000010_capacity::Migration),
         ]
     }
 }

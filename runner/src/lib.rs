@@ -4,6 +4,7 @@
 //! compare-and-set. The run lives in a task of its own, so that nothing that happens to the queue
 //! can drop it, and the load on threads of its own, so that nothing here can disturb it.
 
+mod capacity;
 mod ending;
 mod job;
 mod lease;
@@ -20,7 +21,7 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 pub use self::settings::Settings;
-use self::{job::Desk, registry::Registry};
+use self::{capacity::Offer, job::Desk, registry::Registry};
 
 /// Between two looks at whether the database has been set up.
 const LOOK_FOR_SCHEMA_EVERY: Duration = Duration::from_millis(500);
@@ -49,7 +50,12 @@ pub async fn run(
         return Ok(());
     }
     measures::describe();
-    let registry = Registry::enter(&settings, store.clone()).await?;
+    let instrument = settings.instrument(Vec::new(), data_dir, "")?;
+    let offer = tokio::select! {
+        () = draining.cancelled() => return Ok(()),
+        offer = Offer::find(&settings, &instrument) => offer,
+    };
+    let registry = Registry::enter(&settings, offer, store.clone()).await?;
     tracing::info!(runner = %registry.id(), name = registry.name(), "runner is ready");
     let over = CancellationToken::new();
     let housekeeping = tokio::spawn(housekeeping(store.clone(), over.clone()));

@@ -58,7 +58,7 @@ pub use progress::{Phase, Progress};
 pub use prompts::{InvalidSource, PromptSource, TokenizerSource};
 pub use queue::{Aborted, InState, QueueState, TargetState, Unplaced};
 pub use report::{Report, SecondRow};
-pub use runner::{Runner, RunnerState};
+pub use runner::{Capacity, Runner, RunnerState};
 pub use slo::{Slo, SloMs, SloPreset, UnknownPreset};
 pub use spec::{
     BenchmarkSpec, MaxTokens, MinTokens, Output, Sampling, Seed, Temperature, TimeoutS, Timeouts,

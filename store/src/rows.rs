@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use shared::benchmark::{Links, Results};
 use shared::report::Histograms;
 use shared::{
-    Benchmark, BenchmarkId, BenchmarkSpec, Labels, Phase, Priority, Progress, Reason, ReasonCode,
-    Report, Runner, RunnerId, RunnerState, SecondRow, State, TargetUrl, Timestamp,
+    Benchmark, BenchmarkId, BenchmarkSpec, Capacity, Labels, Phase, Priority, Progress, Reason,
+    ReasonCode, Report, Runner, RunnerId, RunnerState, SecondRow, State, TargetUrl, Timestamp,
 };
 
 use crate::{Event, StoreError};
@@ -118,6 +118,7 @@ pub(crate) fn runner(row: runner::Model, held: Option<i64>, seen_ms: i64) -> Run
         version: row.version,
         state,
         max_users: u32::try_from(row.max_users).unwrap_or(0),
+        measured: row.measured.and_then(|measured| Capacity::deserialize(measured).ok()),
         labels: labels(row.labels.as_ref()),
         benchmark: held.map(BenchmarkId),
         booted_at: Timestamp::from_unix_ms(row.booted_at_ms),

@@ -18,8 +18,11 @@ impl Reader<'_> {
     /// An object, or `name=value` with commas between them.
     fn labels(&mut self) -> Labels {
         const NAME: &str = "labels";
-        if !matches!(self.given.get(NAME), Some(Value::String(list)) if !list.trim_start().starts_with('{'))
-        {
+        let is_object = match self.given.get(NAME) {
+            Some(Value::String(text)) => text.trim_start().starts_with('{'),
+            _ => true,
+        };
+        if is_object {
             return self.object(NAME).unwrap_or_default();
         }
         let list = self.text_within(NAME, Labels::MAX_CHARS).unwrap_or_default();
