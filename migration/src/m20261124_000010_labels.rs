@@ -29,11 +29,39 @@ impl MigrationTrait for Migration {
             connection.execute_unprepared(&add).await?;
         }
         connection.execute_unprepared(INDEX).await?;
+        let stay: &[&str] = match manager.get_database_backend() {
+            DbBackend::Postgres => &[
+                "CREATE FUNCTION benchmark_keep_labels() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN
+                   RAISE EXCEPTION 'the labels of benchmark % cannot change', OLD.id
+                     USING ERRCODE = 'check_violation';
+                 END $$",
+                "CREATE TRIGGER benchmark_labels_stay BEFORE UPDATE OF labels ON benchmark \
+                 FOR EACH ROW WHEN (NEW.labels IS DISTINCT FROM OLD.labels) \
+                 EXECUTE FUNCTION benchmark_keep_labels()",
+            ],
+            _ => &["CREATE TRIGGER benchmark_labels_stay BEFORE UPDATE OF labels ON benchmark \
+                    FOR EACH ROW WHEN NEW.labels IS NOT OLD.labels \
+                    BEGIN SELECT RAISE(ABORT, 'the labels of a benchmark cannot change'); END"],
+        };
+        for statement in stay {
+            connection.execute_unprepared(statement).await?;
+        }
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let connection = manager.get_connection();
+        let stay: &[&str] = match manager.get_database_backend() {
+            DbBackend::Postgres => &[
+                "DROP TRIGGER benchmark_labels_stay ON benchmark",
+                "DROP FUNCTION benchmark_keep_labels()",
+            ],
+            _ => &["DROP TRIGGER benchmark_labels_stay"],
+        };
+        for statement in stay {
+            connection.execute_unprepared(statement).await?;
+        }
         connection.execute_unprepared("DROP INDEX benchmark_labelled").await?;
         for table in TABLES {
             let drop = format!("ALTER TABLE {table} DROP COLUMN labels");

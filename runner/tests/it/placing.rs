@@ -26,6 +26,7 @@ async fn what_asks_for_labels_goes_to_the_runner_that_has_them_and_waits_for_it(
         assert_eq!(newest.labels.to_string(), "network=lab,zone=eu-1");
         // A ticket wakes one of the two: the one that must not take it cannot be in the way.
         for _ in 0..3 {
+            let url = simulate(quick()).await;
             let placed = yard.submit(&url, json!({"labels": "network=lab"})).await;
             assert_eq!(yard.ended(placed).await.runner.as_deref(), Some(&*newest.id.0));
         }
