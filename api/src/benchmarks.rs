@@ -21,7 +21,7 @@ use shared::{
     report::Histograms,
     request::{Edit, Fields},
 };
-use store::{Created, Deletion};
+use store::{Created, Deletion, Submission};
 
 use crate::{
     AppState, Tag,
@@ -29,6 +29,7 @@ use crate::{
     listing,
     problem::{ApiError, Kind},
     progress::{self, Message},
+    quota::RateLimit,
     requests::{self, RequestsFile},
     submit::{self, Preference},
 };
@@ -47,6 +48,8 @@ enum Submitted {
         #[oai(header = "Retry-After")] Option<u64>,
         #[oai(header = "Preference-Applied")] Option<String>,
         #[oai(header = "Idempotent-Replayed")] Option<bool>,
+        #[oai(header = "RateLimit-Policy")] Option<String>,
+        #[oai(header = "RateLimit")] Option<String>,
     ),
     /// Accepted and already over: within the time that was preferred, or `COMPAT_BLOCKING_RUN` is on.
     #[oai(status = 200)]
@@ -55,6 +58,8 @@ enum Submitted {
         #[oai(header = "Location")] String,
         #[oai(header = "Preference-Applied")] Option<String>,
         #[oai(header = "Idempotent-Replayed")] Option<bool>,
+        #[oai(header = "RateLimit-Policy")] Option<String>,
+        #[oai(header = "RateLimit")] Option<String>,
     ),
 }
 
@@ -351,17 +356,19 @@ impl BenchmarksApi {
         let key = submit::idempotency_key(&self.state, request.headers(), given)?;
         let owner = self.state.gate.principal(request.headers());
         let accepting = submit::accept(&self.state, given, &owner, key);
-        let (benchmark, created) = Box::pin(accepting).await?;
+        let Submission { benchmark, created, quotas } = Box::pin(accepting).await?;
+        let (policy, rest) = RateLimit::of(&quotas).map(|limit| (limit.policy, limit.rest)).unzip();
         let replayed = (created == Created::Before).then_some(true);
         let preference = Preference::read(prefer);
         let waiting = submit::wait_for(&self.state, benchmark, preference);
         let benchmark = Box::pin(waiting).await?;
         let (location, applied) = (benchmark.links.this.clone(), preference.applied());
         Ok(if benchmark.status.is_terminal() {
-            Submitted::Over(Json(benchmark), location, applied, replayed)
+            Submitted::Over(Json(benchmark), location, applied, replayed, policy, rest)
         } else {
             let retry_after_s = progress::retry_after_s(&benchmark);
-            Submitted::Accepted(Json(benchmark), location, retry_after_s, applied, replayed)
+            let benchmark = Json(benchmark);
+            Submitted::Accepted(benchmark, location, retry_after_s, applied, replayed, policy, rest)
         })
     }
 }

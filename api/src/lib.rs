@@ -16,6 +16,7 @@ mod openapi;
 mod problem;
 mod progress;
 mod queue;
+mod quota;
 mod requests;
 mod runners;
 mod settings;

@@ -10,10 +10,10 @@ use poem::{
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use shared::{FieldError, Problem};
-use store::{QuotaExceeded, StoreError};
+use store::{Quota, StoreError};
 use target::TargetError;
 
-use crate::access;
+use crate::{access, quota::RateLimit};
 
 /// A kind of problem: what a program switches on.
 #[derive(Clone, Copy, Debug)]
@@ -105,18 +105,14 @@ impl ApiError {
         Self::fields(kind, vec![FieldError::new(field, detail)])
     }
 
-    /// More than an owner may have, with the headers of draft-ietf-httpapi-ratelimit-headers.
-    fn quota(exceeded: QuotaExceeded, said: String) -> Self {
-        let QuotaExceeded { name, limit, window_s, retry_after_s } = exceeded;
-        let window = window_s.map(|seconds| format!(";w={seconds}")).unwrap_or_default();
-        let policy = format!("\"{name}\";q={limit}{window}");
-        let rest = format!("\"{name}\";r=0;t={retry_after_s}");
-        let mut refusal =
-            Self::told(Kind::QUOTA, said).with(header::RETRY_AFTER, retry_after_s.into());
-        for (header, value) in [("ratelimit-policy", policy), ("ratelimit", rest)] {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                refusal = refusal.with(HeaderName::from_static(header), value);
-            }
+    /// More than an owner may have.
+    fn quota(reached: Quota, said: String) -> Self {
+        let mut refusal = Self::told(Kind::QUOTA, said);
+        if let Some(seconds) = reached.more_in_s {
+            refusal = refusal.with(header::RETRY_AFTER, seconds.into());
+        }
+        for (name, value) in RateLimit::of(&[reached]).iter().flat_map(RateLimit::headers) {
+            refusal = refusal.with(HeaderName::from_static(name), value);
         }
         refusal
     }
@@ -172,7 +168,7 @@ impl From<StoreError> for ApiError {
             StoreError::Active { .. } => Self::told(Kind::STILL_ACTIVE, said),
             StoreError::AlreadyOver { .. } => Self::told(Kind::ALREADY_OVER, said),
             StoreError::Immutable(errors) => Self::fields(Kind::IMMUTABLE, errors),
-            StoreError::Quota(exceeded) => Self::quota(exceeded, said),
+            StoreError::Quota(reached) => Self::quota(reached, said),
             StoreError::Refused(errors) => Self::fields(Kind::VALIDATION, errors),
             StoreError::KeyReused(_) => Self::told(Kind::KEY_REUSED, said),
             StoreError::NoMasterKey => Self::field(Kind::NO_MASTER_KEY, "api_key", said),

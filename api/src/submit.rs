@@ -11,7 +11,7 @@ use shared::{
     request::{Field, Fields, Kind as FieldKind, NewBenchmark},
 };
 
-use store::{Created, IdempotencyKey};
+use store::{Created, IdempotencyKey, Submission};
 
 use crate::{
     AppState,
@@ -50,18 +50,18 @@ pub(crate) async fn accept(
     given: &Fields,
     owner: &str,
     key: Option<IdempotencyKey>,
-) -> Result<(Benchmark, Created), ApiError> {
+) -> Result<Submission, ApiError> {
     let mut new = NewBenchmark::parse(given, &state.defaults, fresh_seed())?;
     state.judge("url", &new.spec.url)?;
     for url in &new.spec.urls {
         state.judge("urls", url)?;
     }
     new.api_key = new.api_key.or_else(|| state.default_key.clone());
-    let (benchmark, created) = state.store.submit(new, owner, key.as_ref()).await?;
-    if created == Created::Now {
+    let submission = state.store.submit(new, owner, key.as_ref()).await?;
+    if submission.created == Created::Now {
         state.metrics.accepted();
     }
-    Ok((benchmark, created))
+    Ok(submission)
 }
 
 /// The key in the header `Idempotency-Key`, where there is one, of whoever sends `headers`.

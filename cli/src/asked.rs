@@ -37,6 +37,7 @@ fn option(field: &Field) -> Arg {
         Kind::Time => option.value_name("TIME"),
         Kind::Text { .. } => option.value_name("TEXT"),
         Kind::Texts { .. } => option.value_name("TEXT,TEXT"),
+        Kind::Labels { .. } => option.value_name("NAME=VALUE,NAME=VALUE"),
         Kind::Object { .. } => option.value_name("JSON"),
     };
     match field.name {

@@ -38,6 +38,22 @@ pub(crate) fn measured_or_dash(number: Option<f64>) -> String {
     number.map_or_else(|| "-".to_owned(), measured)
 }
 
+/// Whole seconds, in the two largest units that it has: `45 s`, `1 min 30 s`, `2 h`, `3 d 4 h`.
+pub(crate) fn span(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let largest = UNITS.iter().position(|(of, _)| seconds >= *of).unwrap_or(3);
+    let mut left = seconds;
+    let mut parts = Vec::new();
+    for (of, unit) in UNITS.iter().skip(largest).take(2) {
+        let number = left / of;
+        left %= of;
+        if number > 0 || parts.is_empty() {
+            parts.push(format!("{} {unit}", count(number)));
+        }
+    }
+    parts.join(" ")
+}
+
 /// A share as percent.
 pub(crate) fn percent(share: f64) -> String {
     format!("{} %", decimal(share * 100.0, if share > 0.0 && share < 0.01 { 2 } else { 1 }))
@@ -56,5 +72,7 @@ mod tests {
         );
         assert_eq!([0.0, 0.001, 0.5, 1.0].map(percent), ["0.0 %", "0.10 %", "50.0 %", "100.0 %"]);
         assert_eq!(measured_or_dash(None), "-");
+        assert_eq!([0, 59, 90, 7_200].map(span), ["0 s", "59 s", "1 min 30 s", "2 h"]);
+        assert_eq!([7_260, 86_430, 100_000_000].map(span), ["2 h 1 min", "1 d", "1,157 d 9 h"]);
     }
 }

@@ -34,7 +34,8 @@ pub(crate) async fn run(
     let new =
         NewBenchmark::parse(asked, &service.api.defaults(), seed).map_err(Failure::Invalid)?;
     if new.waiting != Waiting::default() {
-        let said = "priority, run_at and queue_timeout are of a server's queue: --local has none";
+        let said =
+            "priority, run_at, queue_timeout and labels are of a server's queue: --local has none";
         return Err(Failure::Usage(said.to_owned()));
     }
     let data_dir = &service.database.data_dir;
@@ -129,6 +130,7 @@ fn accepted(new: &NewBenchmark) -> Benchmark {
         priority: new.waiting.priority,
         run_at: None,
         queue_deadline: None,
+        labels: shared::Labels::default(),
         created_at: now,
         queued_at: now,
         started_at: Some(now),

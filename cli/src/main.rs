@@ -10,6 +10,7 @@ mod figures;
 mod follow;
 mod local;
 mod master_key;
+mod queue;
 mod requests;
 mod run;
 mod runners;
@@ -82,6 +83,8 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// See how the queue of a server stands, pause or resume it
+    Queue(queue::QueueArgs),
     /// List the runners of a server
     Runners(runners::RunnersArgs),
     /// Have a runner take up nothing more and end when its run has
@@ -119,6 +122,7 @@ async fn main() -> ExitCode {
         Command::Requests(requests) => requests.run().await,
         Command::List { page, limit, server } => list(page, limit, &server).await,
         Command::Cancel { id, server } => cancel(id, &server).await,
+        Command::Queue(queue) => queue.run().await,
         Command::Runners(runners) => runners.run().await,
         Command::Drain(drain) => drain.run().await,
         Command::Migrate { database, log } => migrate(&database, &log).await,

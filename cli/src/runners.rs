@@ -3,11 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use shared::RunnerState;
 
 use crate::{
     failure::Failure,
-    figures::count,
     server::{Server, ServerArgs},
     table,
 };
@@ -38,18 +36,7 @@ impl RunnersArgs {
             crate::print(&json);
             return Ok(ExitCode::SUCCESS);
         }
-        let mut table = table::of_texts(["id", "name", "version", "state", "runs", "users"], 5);
-        for runner in runners {
-            table.add_row([
-                runner.id.to_string(),
-                runner.name,
-                runner.version,
-                word(runner.state).to_owned(),
-                runner.benchmark.map_or_else(|| "-".to_owned(), |id| id.to_string()),
-                count(u64::from(runner.max_users)),
-            ]);
-        }
-        crate::print(&table.to_string());
+        crate::print(&table::runners(&runners));
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -57,20 +44,12 @@ impl RunnersArgs {
 impl DrainArgs {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let runner = Server::new(&self.server)?.drain(&self.id).await?;
-        let (id, state) = (&runner.id, word(runner.state));
+        let (id, state) = (&runner.id, table::state_of(&runner));
         let rest = match runner.benchmark {
             Some(benchmark) => format!("and ends with benchmark {benchmark}"),
             None => "and has nothing to finish".to_owned(),
         };
         crate::print(&format!("runner {id} is {state}, {rest}"));
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn word(state: RunnerState) -> &'static str {
-    match state {
-        RunnerState::Active => "active",
-        RunnerState::Draining => "draining",
-        RunnerState::Gone => "gone",
     }
 }

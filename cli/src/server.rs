@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use reqwest::{Method, RequestBuilder, StatusCode, Url, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
-use shared::{Benchmark, BenchmarkId, Runner, request::Fields};
+use shared::{Aborted, Benchmark, BenchmarkId, QueueState, Runner, request::Fields};
 
 use crate::{failure::Failure, requests::Format};
 
@@ -138,6 +138,35 @@ impl Server {
     /// Asks for a benchmark's end.
     pub(crate) async fn cancel(&self, id: BenchmarkId) -> Result<Read, Failure> {
         self.read(self.request(Method::POST, &format!("api/v1/benchmarks/{id}/cancel"))).await
+    }
+
+    /// How the queue stands, and the JSON that says so.
+    pub(crate) async fn queue(&self) -> Result<(QueueState, String), Failure> {
+        self.answer(self.request(Method::GET, "api/v1/queue")).await
+    }
+
+    /// Pauses the queue or one target; how it stands then.
+    pub(crate) async fn pause(
+        &self,
+        target: Option<&str>,
+    ) -> Result<(QueueState, String), Failure> {
+        let request = self.request(Method::POST, "api/v1/queue/pause");
+        self.answer(request.query(&[("target", target)])).await
+    }
+
+    /// Ends such a pause; how the queue stands then.
+    pub(crate) async fn resume(
+        &self,
+        target: Option<&str>,
+    ) -> Result<(QueueState, String), Failure> {
+        let request = self.request(Method::POST, "api/v1/queue/resume");
+        self.answer(request.query(&[("target", target)])).await
+    }
+
+    /// Cancels everything that waits and asks everything active to stop.
+    pub(crate) async fn abort(&self) -> Result<Aborted, Failure> {
+        let request = self.request(Method::POST, "api/v1/queue/abort");
+        Ok(self.answer(request.query(&[("running", true)])).await?.0)
     }
 
     /// The runners of late, and the JSON they were read from.

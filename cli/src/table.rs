@@ -3,6 +3,8 @@
 mod call;
 mod load;
 mod objectives;
+mod queue;
+mod runners;
 mod targets;
 
 use comfy_table::{
@@ -14,6 +16,8 @@ use shared::{
     report::{Distribution, FromIntent, Rates, StampSource, TokenSource, Tokens, Verdict},
 };
 
+pub(crate) use self::queue::queue;
+pub(crate) use self::runners::{runners, state_of};
 use crate::figures::{count, decimal, measured, measured_or_dash, percent};
 
 const COLUMNS: u16 = 80;

@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(service.api.egress_allow, "public");
         assert_eq!(
             (service.runner.egress_allow.as_str(), service.runner.runner_max_users),
-            ("public", 7)
+            ("public", Some(7))
         );
     }
 }

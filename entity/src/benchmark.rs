@@ -19,6 +19,9 @@ pub struct Model {
     pub run_at_ms: i64,
     /// Not to be claimed after; then it has timed out.
     pub queued_deadline_ms: Option<i64>,
+    /// Labels that its runner must have, an object of names and values; none: any runner will do.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub labels: Option<Json>,
     /// At most one active row of each, where `exclusive`.
     pub target_key: String,
     pub exclusive: bool,

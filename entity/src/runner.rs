@@ -13,6 +13,12 @@ pub struct Model {
     pub state: String,
     /// Most users it takes in one run.
     pub max_users: i32,
+    /// What it found that it can bear.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub measured: Option<Json>,
+    /// An object of names and values; none: no labels.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub labels: Option<Json>,
     pub booted_at_ms: i64,
     pub last_seen_ms: i64,
     /// When somebody asked it to take up nothing more.

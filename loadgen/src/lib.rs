@@ -6,6 +6,7 @@
 
 mod answer;
 mod arrival;
+pub mod capacity;
 mod engine;
 mod exchange;
 mod failure;

@@ -22,6 +22,8 @@ mod m20261124_000006_run_deadline;
 mod m20261124_000007_sharing;
 mod m20261124_000008_shards;
 mod m20261124_000009_chores;
+mod m20261124_000010_capacity;
+mod m20261124_000010_labels;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000007_sharing::Migration),
             Box::new(m20261124_000008_shards::Migration),
             Box::new(m20261124_000009_chores::Migration),
+            Box::new(m20261124_000010_labels::Migration),
+            Box::new(m20261124_000010_capacity::Migration),
         ]
     }
 }

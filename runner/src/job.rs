@@ -59,7 +59,7 @@ impl Desk {
         Ok(Self(Arc::new(Inner {
             instrument: settings.instrument(own, data_dir, registry.name())?,
             runner: registry.id().clone(),
-            max_users: settings.runner_max_users,
+            max_users: registry.max_users(),
             store,
             seat: Arc::new(Semaphore::new(1)),
             shutdown,

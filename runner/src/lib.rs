@@ -4,6 +4,7 @@
 //! compare-and-set. The run lives in a task of its own, so that nothing that happens to the queue
 //! can drop it, and the load on threads of its own, so that nothing here can disturb it.
 
+mod capacity;
 mod clock;
 mod ending;
 mod gathering;
@@ -23,10 +24,12 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 pub use self::settings::Settings;
-use self::{job::Desk, registry::Registry};
+use self::{capacity::Offer, job::Desk, registry::Registry};
 
 /// Between two looks at whether the database has been set up.
 const LOOK_FOR_SCHEMA_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks of a runner with labels that nothing asked for.
+const LOOK_FOR_LABELS_EVERY: Duration = Duration::from_secs(1);
 /// Between two tries to get the queue back.
 const RETRY_QUEUE_AFTER: Duration = Duration::from_secs(1);
 
@@ -50,7 +53,12 @@ pub async fn run(
         return Ok(());
     }
     measures::describe();
-    let registry = Registry::enter(&settings, store.clone()).await?;
+    let instrument = settings.instrument(Vec::new(), data_dir, "")?;
+    let offer = tokio::select! {
+        () = draining.cancelled() => return Ok(()),
+        offer = Offer::find(&settings, &instrument) => offer,
+    };
+    let registry = Registry::enter(&settings, offer, store.clone()).await?;
     tracing::info!(runner = %registry.id(), name = registry.name(), "runner is ready");
     let over = CancellationToken::new();
     let housekeeping = tokio::spawn(housekeeping(store.clone(), over.clone()));
@@ -66,6 +74,7 @@ pub async fn run(
         tokio::select! {
             // The worker loop is dropped, not drained: a run under way is not its concern.
             () = draining.cancelled() => break,
+            () = look_again_and_again(&desk), if !settings.runner_labels.is_empty() => {}
             outcome = worked => if let Err(error) = outcome {
                 tracing::warn!(error = %causes(&error), "the queue is out of reach; trying again");
             },
@@ -94,6 +103,15 @@ async fn wait_for_schema(store: &Store, shutdown: &CancellationToken) -> bool {
         }
     }
     true
+}
+
+/// Looks for work without a ticket: one wakes any runner, and that may be none that has the labels
+/// its benchmark asks for.
+async fn look_again_and_again(desk: &Desk) {
+    loop {
+        tokio::time::sleep(LOOK_FOR_LABELS_EVERY).await;
+        desk.clone().look().await;
+    }
 }
 
 /// Finds what others left behind: lost runs, lost tickets.

@@ -7,7 +7,7 @@ use shared::{RunnerId, RunnerState};
 use store::{Registration, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Settings, lease};
+use crate::{Settings, capacity::Offer, lease};
 
 /// This start of this process, as it is registered.
 #[derive(Clone)]
@@ -17,13 +17,19 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) async fn enter(settings: &Settings, store: Store) -> Result<Self, StoreError> {
+    pub(crate) async fn enter(
+        settings: &Settings,
+        offer: Offer,
+        store: Store,
+    ) -> Result<Self, StoreError> {
         let host = nix::unistd::gethostname().unwrap_or_default();
         let registration = Registration {
             id: RunnerId(ulid::Ulid::generate().to_string()),
             name: format!("{}-{}", host.to_string_lossy(), std::process::id()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            max_users: settings.runner_max_users,
+            max_users: offer.max_users,
+            measured: offer.measured,
+            labels: settings.runner_labels.clone(),
         };
         store.register(&registration).await?;
         Ok(Self { store, registration: Arc::new(registration) })
@@ -35,6 +41,11 @@ impl Registry {
 
     pub(crate) fn name(&self) -> &str {
         &self.registration.name
+    }
+
+    /// Most users of one run.
+    pub(crate) fn max_users(&self) -> u32 {
+        self.registration.max_users
     }
 
     /// Says that this runner lives, and from `draining` on that it takes no work, until it is `over`.

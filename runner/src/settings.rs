@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 use secrecy::SecretString;
+use shared::Labels;
 use target::Egress;
 
 /// Settings of a runner; each is an environment variable, and a flag of `runner`.
@@ -13,9 +14,26 @@ pub struct Settings {
     /// (10.0.0.0/8:8000-8999) and host patterns (*.svc.cluster.local).
     #[arg(long, env = "EGRESS_ALLOW", default_value = Egress::PUBLIC)]
     pub egress_allow: String,
-    /// Most users this runner takes in one run.
-    #[arg(long, env = "RUNNER_MAX_USERS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub runner_max_users: u32,
+    /// Most users this runner takes in one run; left out: as many as the self-test finds and open
+    /// files allow, at most 10000.
+    #[arg(long, env = "RUNNER_MAX_USERS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub runner_max_users: Option<u32>,
+    /// Measure at start what this machine bears, for about a second: true or false.
+    #[arg(
+        long,
+        env = "SELF_TEST",
+        default_value = "true",
+        value_name = "BOOL",
+        value_parser = clap::builder::BoolishValueParser::new(),
+        num_args = 0..=1,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    pub self_test: bool,
+    /// What this runner is known by, name=value with commas between them (zone=eu-1,network=lab):
+    /// it also takes benchmarks that ask for some of these.
+    #[arg(long, env = "RUNNER_LABELS", default_value_t, hide_default_value = true)]
+    pub runner_labels: Labels,
     /// Threads that drive load; left out: one for each core but one.
     #[arg(long, env = "LOAD_THREADS", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub load_threads: Option<u32>,

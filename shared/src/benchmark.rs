@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BenchmarkId, BenchmarkSpec, Priority, Progress, Reason, Report, State, Timestamp,
+    BenchmarkId, BenchmarkSpec, Labels, Priority, Progress, Reason, Report, State, Timestamp,
     report::Distribution,
 };
 
@@ -53,6 +53,10 @@ pub struct Benchmark {
     /// Until when it may wait for a runner; null: for ever.
     #[serde(default)]
     pub queue_deadline: Option<Timestamp>,
+    /// Labels that its runner must have; empty: any runner will do.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", oai(default))]
+    pub labels: Labels,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When it was last put into the queue.

@@ -14,6 +14,7 @@ pub mod benchmark;
 mod call;
 mod extra;
 mod id;
+mod labels;
 mod lengths;
 mod load;
 pub mod machine;
@@ -22,6 +23,7 @@ mod on_lost;
 mod problem;
 mod progress;
 mod prompts;
+mod queue;
 pub mod report;
 pub mod request;
 mod runner;
@@ -39,6 +41,7 @@ pub use bounded::OutOfRange;
 pub use call::{Call, Endpoint, HttpVersion, UnknownEndpoint, UnknownHttpVersion};
 pub use extra::{ExtraBody, ExtraHeaders, InvalidExtra};
 pub use id::{BenchmarkId, RunnerId};
+pub use labels::{InvalidLabels, Labels};
 pub use lengths::{
     Bell, BellShape, InvalidLengths, LengthMix, MOST_PROMPT_TOKENS, MixPart, TokenLength,
 };
@@ -53,8 +56,9 @@ pub use on_lost::{OnLost, UnknownOnLost};
 pub use problem::{FieldError, Problem};
 pub use progress::{Phase, Progress};
 pub use prompts::{InvalidSource, PromptSource, TokenizerSource};
+pub use queue::{Aborted, InState, QueueState, TargetState, Unplaced};
 pub use report::{Report, SecondRow};
-pub use runner::{Runner, RunnerState};
+pub use runner::{Capacity, Runner, RunnerState};
 pub use slo::{Slo, SloMs, SloPreset, UnknownPreset};
 pub use spec::{
     BenchmarkSpec, MaxTokens, MinTokens, Output, Runners, Sampling, Seed, Temperature, TimeoutS,

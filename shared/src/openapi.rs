@@ -60,8 +60,8 @@ macro_rules! openapi_as {
 }
 
 use crate::{
-    BenchmarkId, ExtraBody, ExtraHeaders, LengthMix, ModelName, PromptSource, RunnerId, TargetUrl,
-    Timestamp, TokenizerSource, TracePath,
+    BenchmarkId, ExtraBody, ExtraHeaders, Labels, LengthMix, ModelName, PromptSource, RunnerId,
+    TargetUrl, Timestamp, TokenizerSource, TracePath,
 };
 
 openapi_as!(BenchmarkId, i64, |schema| {
@@ -87,6 +87,10 @@ openapi_as!(ExtraBody, serde_json::Value, |schema| {
 openapi_as!(ExtraHeaders, serde_json::Value, |schema| {
     schema.ty = "object";
     schema.description = Some("Names in lower case, and values.");
+});
+openapi_as!(Labels, serde_json::Value, |schema| {
+    schema.ty = "object";
+    schema.description = Some("Names and values of labels, e.g. `zone` and `eu-1`.");
 });
 openapi_as!(TracePath, String, |schema| {
     schema.max_length = Some(TracePath::MAX_CHARS);

@@ -1,9 +1,9 @@
-//! How a benchmark waits: before what, from when on, for how long.
+//! How a benchmark waits: before what, from when on, for how long, for which runners.
 //!
 //! It stands beside a spec and not in it: it decides nothing of what a run does, so two
 //! benchmarks that differ in it alone measure the same.
 
-use crate::{FieldError, Timestamp};
+use crate::{FieldError, Labels, Timestamp};
 
 bounded! {
     /// Which benchmarks go first: those of the highest.
@@ -22,7 +22,7 @@ impl Default for Priority {
 }
 
 /// How a benchmark waits in the queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Waiting {
     /// Which go first.
     pub priority: Priority,
@@ -30,6 +30,8 @@ pub struct Waiting {
     pub run_at: Option<Timestamp>,
     /// How long it may wait from then on; none: for ever.
     pub queue_timeout_s: Option<QueueTimeoutS>,
+    /// Labels that its runner must have; empty: any runner will do.
+    pub labels: Labels,
 }
 
 impl Waiting {

@@ -10,7 +10,7 @@ use shared::{Benchmark, BenchmarkId, Reason, ReasonCode, Runners, SecondRow, Sta
 
 use crate::idempotency::{self, IdempotencyKey};
 use crate::transition::{self, Change, Results};
-use crate::{Store, StoreError, clock, control, queue, quota, rows};
+use crate::{Quota, Store, StoreError, clock, control, queue, quota, rows};
 
 /// How long a sealed key waits for a runner once its benchmark is due.
 const SECRET_TTL_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -39,11 +39,22 @@ pub enum Created {
     Before,
 }
 
+/// What a submission came to.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The benchmark.
+    pub benchmark: Benchmark,
+    /// Whether this made it.
+    pub created: Created,
+    /// What its owner may still have, where it did.
+    pub quotas: Vec<Quota>,
+}
+
 impl Store {
     /// Accepts a benchmark of nobody in particular.
     pub async fn create(&self, new: NewBenchmark) -> Result<Benchmark, StoreError> {
         // A row is large, and so is the future that carries it: it lives on the heap.
-        Ok(Box::pin(self.submit(new, ANYONE, None)).await?.0)
+        Ok(Box::pin(self.submit(new, ANYONE, None)).await?.benchmark)
     }
 
     /// Accepts a benchmark of `owner`: row, sealed key, event and ticket, all of them or none.
@@ -60,7 +71,7 @@ impl Store {
         new: NewBenchmark,
         owner: &str,
         key: Option<&IdempotencyKey>,
-    ) -> Result<(Benchmark, Created), StoreError> {
+    ) -> Result<Submission, StoreError> {
         let tx = self.inner.database.begin().await?;
         let now = clock::now(&tx).await?;
         let before = match key {
@@ -70,14 +81,15 @@ impl Store {
         if let Some(before) = before {
             let benchmark = self.read(&tx, before).await?;
             tx.commit().await?;
-            return Ok((benchmark, Created::Before));
+            return Ok(Submission { benchmark, created: Created::Before, quotas: Vec::new() });
         }
-        let row = Box::pin(self.insert(&tx, &new, owner, now)).await?;
+        let (row, quotas) = Box::pin(self.insert(&tx, &new, owner, now)).await?;
         if let Some(key) = key {
             idempotency::keep(&tx, key, BenchmarkId(row.id)).await?;
         }
         tx.commit().await?;
-        Ok((rows::benchmark(row, None)?, Created::Now))
+        let benchmark = rows::benchmark(row, None)?;
+        Ok(Submission { benchmark, created: Created::Now, quotas })
     }
 
     async fn insert<C: ConnectionTrait>(
@@ -86,11 +98,11 @@ impl Store {
         new: &NewBenchmark,
         owner: &str,
         now: i64,
-    ) -> Result<benchmark::Model, StoreError> {
+    ) -> Result<(benchmark::Model, Vec<Quota>), StoreError> {
         if new.api_key.is_some() && !self.keeps_keys() {
             return Err(StoreError::NoMasterKey);
         }
-        quota::charge(tx, &self.rules, owner, now).await?;
+        let quotas = quota::charge(tx, &self.rules, owner, now).await?;
         let due = new.waiting.due_at(Timestamp::from_unix_ms(now));
         let due = due.map_err(|refused| StoreError::Refused(vec![refused]))?;
         let row = insertable(new, owner, now, due).insert(tx).await?;
@@ -126,7 +138,7 @@ impl Store {
         };
         transition::record(tx, &change).await?;
         queue::push(tx, id, Some(due.unix_ms()).filter(|due| *due > now)).await?;
-        Ok(row)
+        Ok((row, quotas))
     }
 
     /// The benchmark `id`, with what was measured so far.
@@ -335,6 +347,7 @@ fn insertable(new: &NewBenchmark, owner: &str, now: i64, due: Timestamp) -> benc
         priority: Set(new.waiting.priority.get()),
         run_at_ms: Set(due.unix_ms()),
         queued_deadline_ms: Set(new.waiting.deadline(due).map(Timestamp::unix_ms)),
+        labels: Set(rows::labels_column(&new.waiting.labels)),
         target_key: Set(rows::target_key(&spec.url)),
         exclusive: Set(true),
         url: Set(rows::storable(&asked.url)),

@@ -3,7 +3,7 @@
 use sea_orm::{DbErr, RuntimeErr};
 use shared::{BenchmarkId, FieldError, RunnerId, State};
 
-use crate::QuotaExceeded;
+use crate::Quota;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -38,7 +38,7 @@ pub enum StoreError {
     Refused(Vec<FieldError>),
     /// An owner has as much as one may.
     #[error("{}", quota_words(.0))]
-    Quota(QuotaExceeded),
+    Quota(Quota),
     /// The same idempotency key for something else.
     #[error("Idempotency-Key `{0}` was used for another request; use a new key for a new request")]
     KeyReused(String),
@@ -178,12 +178,15 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-fn quota_words(exceeded: &QuotaExceeded) -> String {
-    let QuotaExceeded { limit, window_s, retry_after_s, .. } = exceeded;
-    if window_s.is_some() {
-        format!("at most {limit} benchmarks an hour are accepted; try again in {retry_after_s} s")
-    } else {
-        format!("at most {limit} benchmarks may be queued or active; try again when one has ended")
+fn quota_words(reached: &Quota) -> String {
+    let limit = reached.limit;
+    match (reached.window_s, reached.more_in_s) {
+        (Some(_), Some(seconds)) => {
+            format!("at most {limit} benchmarks an hour are accepted; try again in {seconds} s")
+        }
+        _ => format!(
+            "at most {limit} benchmarks may be queued or active; try again when one has ended"
+        ),
     }
 }
 

@@ -44,7 +44,7 @@ use shared::BenchmarkId;
 use tokio::sync::broadcast;
 
 pub use artifacts::Artifacts;
-pub use benchmarks::{Created, Deletion};
+pub use benchmarks::{Created, Deletion, Submission};
 pub use error::StoreError;
 pub use events::Event;
 pub use idempotency::IdempotencyKey;
@@ -53,8 +53,7 @@ pub use list::{Page, Sort, UnknownSort, Wanted};
 pub use longest::longest_load;
 pub use measured::StoredRequests;
 pub use measures::Depth;
-pub use pause::{Aborted, QueueState, TargetState};
-pub use quota::QuotaExceeded;
+pub use quota::Quota;
 pub use rules::Rules;
 pub use runners::Registration;
 pub use runs::{Claim, Ending};

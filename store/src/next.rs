@@ -14,6 +14,7 @@
 
 use entity::benchmark;
 use sea_orm::{ConnectionTrait, EntityTrait, IdenStatic, Iterable, Statement, Value};
+use shared::RunnerId;
 
 use crate::{StoreError, clock};
 
@@ -101,6 +102,20 @@ macro_rules! targets {
 }
 pub(crate) use targets;
 
+/// Whether the runner `$4` has every label that the row `b` asks for. Most ask for none.
+macro_rules! has_labels_sqlite {
+    () => {
+        "(b.labels IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(b.labels) AS asked WHERE NOT EXISTS \
+         (SELECT 1 FROM runner, json_each(runner.labels) AS has WHERE runner.id = (SELECT $5) \
+         AND has.key = asked.key AND has.value = asked.value)))"
+    };
+}
+macro_rules! has_labels_postgres {
+    () => {
+        "(b.labels IS NULL OR b.labels <@ (SELECT runner.labels FROM runner WHERE runner.id = (SELECT $5)))"
+    };
+}
+
 /// SQLite has one writer at a time: the first of each owner is enough.
 const SQLITE: &str = concat!(
     "WITH RECURSIVE ",
@@ -112,6 +127,8 @@ const SQLITE: &str = concat!(
     ", head AS (SELECT active, last, (SELECT b.id FROM benchmark b \
      WHERE b.owner = share.owner AND ",
     fits!(),
+    has_labels_sqlite!(),
+    " AND ",
     may_begin!(),
     " ORDER BY b.priority DESC, b.id LIMIT 1) AS id FROM share) \
      SELECT $columns FROM head JOIN benchmark b ON b.id = head.id \
@@ -134,6 +151,8 @@ const FIRST_OF_OWNERS: &str = concat!(
      SELECT b.id, b.priority, b.target_key FROM benchmark b \
      WHERE b.owner = share.owner AND ",
     fits!(),
+    has_labels_postgres!(),
+    " AND ",
     may_begin!(),
     " ORDER BY b.priority DESC, b.id LIMIT 4) AS first), \
      turn AS (SELECT id, priority, last, target_key, active + row_number() OVER \
@@ -164,6 +183,8 @@ macro_rules! first_of_targets {
              FROM targets CROSS JOIN LATERAL (SELECT b.id, b.priority, b.owner FROM benchmark b \
              WHERE b.target_key = targets.target_key AND ",
             fits!(),
+            has_labels_postgres!(),
+            " AND ",
             may_begin!(),
             " ORDER BY b.priority DESC, b.id LIMIT 1) AS first) \
              SELECT $columns FROM line JOIN benchmark b ON b.id = line.id WHERE b.status = 'queued' \
@@ -173,7 +194,7 @@ macro_rules! first_of_targets {
     };
 }
 
-/// The next benchmark for a runner that takes `max_users`, locked; of several callers each gets
+/// The next benchmark for `runner`, which takes `max_users`, locked; of several callers each gets
 /// another, or an error that asks to try again.
 ///
 /// - `seen_ms`: since when a runner must have been seen to be there for a load that takes several;
@@ -182,14 +203,16 @@ pub(crate) async fn lock_next<C: ConnectionTrait>(
     c: &C,
     now_ms: i64,
     cooldown_ms: i64,
+    runner: &RunnerId,
     max_users: u32,
     seen_ms: Option<i64>,
 ) -> Result<Option<benchmark::Model>, StoreError> {
-    let values: [Value; 4] = [
+    let values: [Value; 5] = [
         now_ms.into(),
         (now_ms - cooldown_ms).into(),
         i64::from(max_users).into(),
         seen_ms.unwrap_or(i64::MAX).into(),
+        runner.0.as_str().into(),
     ];
     let find = async |sql: &str| -> Result<Option<benchmark::Model>, StoreError> {
         let backend = c.get_database_backend();

@@ -5,7 +5,10 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
     Value,
 };
-use shared::{BenchmarkId, RunnerState, State, TargetUrl};
+use shared::{
+    Aborted, BenchmarkId, InState, Labels, QueueState, RunnerState, State, TargetState, TargetUrl,
+    Unplaced,
+};
 
 use crate::transition::{self, Change, Results};
 use crate::{Store, StoreError, benchmarks, clock, queue, rows};
@@ -16,47 +19,8 @@ const ALL: &str = "";
 const BATCH: u64 = 200;
 /// Targets that are told one by one.
 const MOST_TARGETS: i64 = 1_000;
-
-/// How the queue stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct QueueState {
-    /// Whether nothing is begun.
-    pub paused: bool,
-    /// Benchmarks in each state there is one of.
-    pub states: Vec<(State, u64)>,
-    /// Queued benchmarks that may begin as far as their time goes.
-    pub due: u64,
-    /// Seconds for which the oldest of them has been due.
-    pub oldest_due_s: Option<u64>,
-    /// Targets with something queued, active or paused, the first by their key; at most 1,000.
-    pub targets: Vec<TargetState>,
-    /// Runners that live and take work.
-    pub runners: u64,
-    /// Those of them that have none.
-    pub free_runners: u64,
-}
-
-/// How one target stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetState {
-    /// Scheme, host, port and path.
-    pub target: String,
-    /// Benchmarks that wait for it.
-    pub queued: u64,
-    /// Benchmarks that load it.
-    pub active: u64,
-    /// Whether nothing is begun on it.
-    pub paused: bool,
-}
-
-/// What an abort came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Aborted {
-    /// Benchmarks that waited and are cancelled.
-    pub cancelled: u64,
-    /// Benchmarks whose runners were asked to stop.
-    pub asked_to_stop: u64,
-}
+/// Sets of labels that are told one by one.
+const MOST_LABELS: i64 = 1_000;
 
 impl Store {
     /// Begins nothing from now on, on one target or at all; what is active goes on.
@@ -149,8 +113,8 @@ impl Store {
         let counted = "SELECT status, count(*) FROM benchmark GROUP BY status ORDER BY status";
         for row in ask(counted, Vec::new()).await? {
             let word: String = row.try_get_by_index(0)?;
-            if let Ok(known) = word.parse() {
-                state.states.push((known, whole(row.try_get_by_index(1)?)));
+            if let Ok(status) = word.parse() {
+                state.states.push(InState { status, count: whole(row.try_get_by_index(1)?) });
             }
         }
         let depth = self.depth().await?;
@@ -177,6 +141,22 @@ impl Store {
         state.paused = !ask(paused, Vec::new()).await?.is_empty();
         let runners = self.runners().await?;
         let active = runners.iter().filter(|runner| runner.state == RunnerState::Active);
+        let asked = "SELECT CAST(labels AS text), count(*) FROM benchmark \
+             WHERE status = 'queued' AND labels IS NOT NULL GROUP BY labels ORDER BY labels LIMIT $1";
+        for row in ask(asked, vec![MOST_LABELS.into()]).await? {
+            let labels: String = row.try_get_by_index(0)?;
+            let labels: Labels = serde_json::from_str(&labels).unwrap_or_default();
+            if !active.clone().any(|runner| labels.are_all_in(&runner.labels)) {
+                let queued = whole(row.try_get_by_index(1)?);
+                state.unplaced.push(Unplaced { labels, queued });
+            }
+        }
+        if let Some(most) = active.clone().map(|runner| runner.max_users).max() {
+            let larger = "SELECT count(*) FROM benchmark WHERE status = 'queued' AND users > $1";
+            for row in ask(larger, vec![i64::from(most).into()]).await? {
+                state.too_large = whole(row.try_get_by_index(0)?);
+            }
+        }
         state.runners = active.clone().count() as u64;
         state.free_runners = active.filter(|runner| runner.benchmark.is_none()).count() as u64;
         Ok(state)

@@ -3,15 +3,15 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use entity::{benchmark, benchmark_event, benchmark_partial, runner};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::benchmark::{Links, Results};
 use shared::report::Histograms;
 use shared::{
-    Benchmark, BenchmarkId, BenchmarkSpec, Phase, Priority, Progress, Reason, ReasonCode, Report,
-    Runner, RunnerId, RunnerState, SecondRow, State, TargetUrl, Timestamp,
+    Benchmark, BenchmarkId, BenchmarkSpec, Capacity, Labels, Phase, Priority, Progress, Reason,
+    ReasonCode, Report, Runner, RunnerId, RunnerState, SecondRow, State, TargetUrl, Timestamp,
 };
 
 use crate::{Event, StoreError};
@@ -59,6 +59,7 @@ pub(crate) fn benchmark(
         priority: Priority::try_from(row.priority).unwrap_or_default(),
         run_at: Some(Timestamp::from_unix_ms(row.run_at_ms)),
         queue_deadline: row.queued_deadline_ms.map(Timestamp::from_unix_ms),
+        labels: labels(row.labels.as_ref()),
         created_at: Timestamp::from_unix_ms(row.created_at_ms),
         queued_at: Timestamp::from_unix_ms(row.queued_at_ms),
         started_at: row.started_at_ms.map(Timestamp::from_unix_ms),
@@ -117,10 +118,22 @@ pub(crate) fn runner(row: runner::Model, held: Option<i64>, seen_ms: i64) -> Run
         version: row.version,
         state,
         max_users: u32::try_from(row.max_users).unwrap_or(0),
+        measured: row.measured.and_then(|measured| Capacity::deserialize(measured).ok()),
+        labels: labels(row.labels.as_ref()),
         benchmark: held.map(BenchmarkId),
         booted_at: Timestamp::from_unix_ms(row.booted_at_ms),
         last_seen_at: Timestamp::from_unix_ms(row.last_seen_ms),
     }
+}
+
+/// The labels in a column; none where it holds what this version cannot read.
+pub(crate) fn labels(column: Option<&Value>) -> Labels {
+    column.and_then(|labels| Labels::deserialize(labels).ok()).unwrap_or_default()
+}
+
+/// Labels' column.
+pub(crate) fn labels_column(labels: &Labels) -> Option<Value> {
+    (!labels.is_empty()).then(|| json(labels))
 }
 
 /// A reason's columns.

@@ -7,12 +7,12 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
 };
-use shared::{Runner, RunnerId, RunnerState, State};
+use shared::{Capacity, Labels, Runner, RunnerId, RunnerState, State};
 
 use crate::{Store, StoreError, clock, rows};
 
 /// A runner that has just started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Registration {
     /// New at every start.
     pub id: RunnerId,
@@ -22,6 +22,10 @@ pub struct Registration {
     pub version: String,
     /// Most users it takes in one run.
     pub max_users: u32,
+    /// What it found that it can bear.
+    pub measured: Option<Capacity>,
+    /// What it is known by.
+    pub labels: Labels,
 }
 
 impl Store {
@@ -35,6 +39,8 @@ impl Store {
             version: Set(runner.version.clone()),
             state: Set(rows::runner_state_word(RunnerState::Active).to_owned()),
             max_users: Set(i32::try_from(runner.max_users).unwrap_or(i32::MAX)),
+            measured: Set(runner.measured.as_ref().map(rows::json)),
+            labels: Set(rows::labels_column(&runner.labels)),
             booted_at_ms: Set(now),
             last_seen_ms: Set(now),
             drain_requested_at_ms: Set(None),

@@ -60,8 +60,8 @@ pub struct Ending {
 }
 
 impl Store {
-    /// Claims the next benchmark that is due, needs no more than `max_users` and whose targets
-    /// are all free; none where there is none. Owners take turns.
+    /// Claims the next benchmark that is due, needs no more than `max_users` and no label that
+    /// `runner` has not, and whose targets are all free; none where there is none. Owners take turns.
     pub async fn claim(
         &self,
         runner: &RunnerId,
@@ -91,14 +91,14 @@ impl Store {
         let now = clock::now(&tx).await?;
         let seen = now - self.lease().ttl_ms();
         let cooldown = self.cooldown_ms();
-        let next = next::lock_next(&tx, now, cooldown, max_users, Some(seen)).await?;
+        let next = next::lock_next(&tx, now, cooldown, runner, max_users, Some(seen)).await?;
         let Some(mut row) = next else { return Ok(None) };
         let mut shards = shards::wanted(&row, max_users);
-        if shards > 1 && !shards::are_enough_free(&tx, &row, shards, &runner.0, seen).await? {
+        if shards > 1 && !shards::are_enough_free(&tx, &row, shards, runner, seen).await? {
             if shards::is_kept_for(&row, now) {
                 return Ok(None);
             }
-            let next = next::lock_next(&tx, now, cooldown, max_users, None).await?;
+            let next = next::lock_next(&tx, now, cooldown, runner, max_users, None).await?;
             let Some(alone) = next else { return Ok(None) };
             (row, shards) = (alone, 1);
         }

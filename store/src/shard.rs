@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use entity::{benchmark, benchmark_secret, benchmark_shard};
+use entity::{benchmark, benchmark_secret, benchmark_shard, runner};
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use secrecy::SecretString;
@@ -14,6 +14,9 @@ use shared::{BenchmarkId, BenchmarkSpec, Progress, Reason, RunnerId, State};
 
 use crate::lease::{Held, in_time, still};
 use crate::{Renewal, SealedKeyError, Store, StoreError, StoredRequests, clock, rows};
+
+/// Shards that one claim looks at.
+const MOST_LOOKED_AT: u64 = 64;
 
 /// How far the runner of a shard is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,56 +105,67 @@ impl Store {
         runner: &RunnerId,
         max_users: u32,
     ) -> Result<Option<ShardClaim>, StoreError> {
-        // Most of the time there is nothing, and that is cheap to see.
         let waiting = benchmark_shard::Column::Status.eq(Status::Waiting.as_str());
         let fits = benchmark_shard::Column::Users.lte(i32::try_from(max_users).unwrap_or(i32::MAX));
-        let which = waiting.and(fits);
-        let found = benchmark_shard::Entity::find()
-            .filter(which.clone())
-            .one(&self.inner.database.main)
+        let waiting = benchmark_shard::Entity::find()
+            .filter(waiting.and(fits))
+            .order_by_asc(benchmark_shard::Column::BenchmarkId)
+            .order_by_asc(benchmark_shard::Column::Shard)
+            .limit(MOST_LOOKED_AT)
+            .all(&self.inner.database.main)
             .await?;
-        if found.is_none() {
-            return Ok(None);
+        for shard in waiting {
+            if let Some(claim) = Box::pin(self.try_shard(runner, &shard)).await? {
+                return Ok(Some(claim));
+            }
         }
+        Ok(None)
+    }
+
+    /// Takes the shard of `found`, if it waits still and `runner` has the labels that are asked for.
+    async fn try_shard(
+        &self,
+        runner: &RunnerId,
+        found: &benchmark_shard::Model,
+    ) -> Result<Option<ShardClaim>, StoreError> {
         let tx = self.inner.database.begin().await?;
         let now = clock::now(&tx).await?;
-        let next = benchmark_shard::Entity::find()
-            .filter(which)
-            .order_by_asc(benchmark_shard::Column::BenchmarkId)
-            .order_by_asc(benchmark_shard::Column::Shard);
-        let next = if clock::is_postgres(&tx) {
-            use sea_orm::sea_query::{LockBehavior, LockType};
-            next.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
-        } else {
-            next
-        };
-        let Some(row) = next.one(&tx).await? else { return Ok(None) };
-        let run = Held { id: BenchmarkId(row.benchmark_id), fence: row.fence };
-        let held = HeldShard { run, shard: row.shard.cast_unsigned(), runner: runner.0.clone() };
+        let run = Held { id: BenchmarkId(found.benchmark_id), fence: found.fence };
         let benchmark = benchmark::Entity::find().filter(still(&run)).one(&tx).await?;
         let Some(benchmark) = benchmark else { return Ok(None) };
-        benchmark_shard::Entity::update_many()
+        let row = runner::Entity::find_by_id(&*runner.0).one(&tx).await?;
+        let labels = rows::labels(row.and_then(|row| row.labels).as_ref());
+        if !rows::labels(benchmark.labels.as_ref()).are_all_in(&labels) {
+            return Ok(None);
+        }
+        let taken = benchmark_shard::Entity::update_many()
             .col_expr(benchmark_shard::Column::Status, word(Status::Preparing))
             .col_expr(benchmark_shard::Column::RunnerId, Expr::value(&*runner.0))
             .col_expr(
                 benchmark_shard::Column::LeaseUntilMs,
                 Expr::value(now + self.lease().ttl_ms()),
             )
-            .filter(benchmark_shard::Column::BenchmarkId.eq(row.benchmark_id))
-            .filter(benchmark_shard::Column::Shard.eq(row.shard))
+            .filter(benchmark_shard::Column::BenchmarkId.eq(found.benchmark_id))
+            .filter(benchmark_shard::Column::Fence.eq(found.fence))
+            .filter(benchmark_shard::Column::Shard.eq(found.shard))
+            .filter(benchmark_shard::Column::Status.eq(Status::Waiting.as_str()))
             .exec(&tx)
             .await?;
-        let shards: Vec<i32> = benchmark_shard::Entity::find()
+        if taken.rows_affected != 1 {
+            return Ok(None);
+        }
+        let others: Option<i64> = benchmark_shard::Entity::find()
             .select_only()
-            .column(benchmark_shard::Column::Shard)
-            .filter(benchmark_shard::Column::BenchmarkId.eq(row.benchmark_id))
+            .expr(Expr::col(benchmark_shard::Column::Shard).count())
+            .filter(benchmark_shard::Column::BenchmarkId.eq(found.benchmark_id))
             .into_tuple()
-            .all(&tx)
+            .one(&tx)
             .await?;
-        let secret = benchmark_secret::Entity::find_by_id(row.benchmark_id).one(&tx).await?;
+        let secret = benchmark_secret::Entity::find_by_id(found.benchmark_id).one(&tx).await?;
         let spec = rows::spec(&benchmark)?;
         tx.commit().await?;
-        let of = u32::try_from(shards.len()).unwrap_or(u32::MAX) + 1;
+        let of = u32::try_from(others.unwrap_or(0) + 1).unwrap_or(u32::MAX);
+        let held = HeldShard { run, shard: found.shard.cast_unsigned(), runner: runner.0.clone() };
         Ok(Some(ShardClaim { held, of, spec, api_key: self.opened(run.id, secret, now) }))
     }
 

@@ -12,7 +12,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
 };
 use shared::report::ShardEnvironment;
-use shared::{BenchmarkId, Progress, Reason, RunnerState, State};
+use shared::{BenchmarkId, Progress, Reason, RunnerId, RunnerState, State};
 
 use crate::lease::{Held, still};
 use crate::shard::Status;
@@ -54,12 +54,12 @@ pub(crate) fn wanted(row: &benchmark::Model, max_users: u32) -> u32 {
     }
 }
 
-/// Whether enough runners beside `me` are free for the load of `row`, which takes `of`.
+/// Whether enough runners beside `me` are free, and have the labels, for the load of `row`, which takes `of`.
 pub(crate) async fn are_enough_free<C: ConnectionTrait>(
     c: &C,
     row: &benchmark::Model,
     of: u32,
-    me: &str,
+    me: &RunnerId,
     seen_ms: i64,
 ) -> Result<bool, StoreError> {
     let running = Query::select()
@@ -76,20 +76,22 @@ pub(crate) async fn are_enough_free<C: ConnectionTrait>(
         .and_where(benchmark_shard::Column::Status.is_in(Status::HELD.map(Status::as_str)))
         .to_owned();
     let each = u32::try_from(row.users).unwrap_or(1).div_ceil(of);
-    let free: Option<i64> = runner::Entity::find()
+    let free: Vec<Option<serde_json::Value>> = runner::Entity::find()
         .select_only()
-        .expr(Expr::col(runner::Column::Id).count())
+        .column(runner::Column::Labels)
         .filter(runner::Column::State.eq(rows::runner_state_word(RunnerState::Active)))
         .filter(runner::Column::LastSeenMs.gte(seen_ms))
         .filter(runner::Column::DrainRequestedAtMs.is_null())
         .filter(runner::Column::MaxUsers.gte(i32::try_from(each).unwrap_or(i32::MAX)))
-        .filter(runner::Column::Id.ne(me))
+        .filter(runner::Column::Id.ne(&*me.0))
         .filter(runner::Column::Id.not_in_subquery(running))
         .filter(runner::Column::Id.not_in_subquery(sharing))
         .into_tuple()
-        .one(c)
+        .all(c)
         .await?;
-    Ok(free.unwrap_or(0) + 1 >= i64::from(of))
+    let asked = rows::labels(row.labels.as_ref());
+    let free = free.iter().filter(|has| asked.are_all_in(&rows::labels(has.as_ref()))).count();
+    Ok(free + 1 >= of as usize)
 }
 
 /// Whether runners are kept free for `row`, which has waited until `now`.

@@ -1,6 +1,7 @@
 //! Fields and refusals as OpenAPI writes them.
 
 use serde_json::{Value, json};
+use shared::Labels;
 use shared::request::{Edit, FIELDS, Field, Fields, Kind};
 
 /// The fields of an edit, for its schema.
@@ -81,6 +82,14 @@ pub(super) fn schema_of(field: &Field) -> Value {
             {"type": "string"},
         ]}),
         Kind::Flag => json!({"type": "boolean"}),
+        Kind::Labels { max_chars } => json!({"oneOf": [
+            {
+                "type": "object",
+                "maxProperties": Labels::MAX,
+                "additionalProperties": {"type": "string", "maxLength": Labels::MAX_NAME_CHARS},
+            },
+            {"type": "string", "maxLength": max_chars},
+        ]}),
         Kind::Object { max_bytes } => json!({"oneOf": [
             {"type": "object", "additionalProperties": true},
             {"type": "string", "maxLength": max_bytes},

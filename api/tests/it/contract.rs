@@ -129,6 +129,10 @@ async fn every_field_is_documented_in_query_form_and_json() {
                     assert_eq!(schema["oneOf"][1]["type"], "string");
                 }
                 Kind::Flag => assert_eq!(schema["type"], "boolean"),
+                Kind::Labels { max_chars } => {
+                    assert_eq!(schema["oneOf"][0]["maxProperties"], 8);
+                    assert_eq!(schema["oneOf"][1]["maxLength"], max_chars);
+                }
                 Kind::Object { max_bytes } => {
                     assert_eq!(schema["oneOf"][0]["type"], "object");
                     assert_eq!(schema["oneOf"][1]["maxLength"], max_bytes);

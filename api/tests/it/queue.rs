@@ -42,7 +42,10 @@ async fn a_quota_is_a_429_that_says_when_to_come_back() {
     let app = one(Settings::default()).await;
     let rules = Rules { quota_runs_per_hour: Some(1), ..Rules::default() };
     let app = app.under(rules);
-    app.start_benchmark("a.example").await;
+    let accepted = app.post(&format!("{RUN}?url=https://a.example")).await;
+    assert_eq!(accepted.status, 202, "{}", accepted.text);
+    assert_eq!(accepted.header("ratelimit-policy"), Some("\"runs\";q=1;w=3600"));
+    assert_eq!(accepted.header("ratelimit"), Some("\"runs\";r=0;t=3600"));
     let refused = app.post(&format!("{RUN}?url=https://a.example")).await;
     assert_eq!((refused.status, &refused.json["code"]), (429, &json!("quota-exceeded")));
     let after: u64 = refused.header("retry-after").unwrap().parse().unwrap();

@@ -21,6 +21,8 @@ impl Hand {
             name: "test-runner".into(),
             version: "0.0.0".into(),
             max_users: 10_000,
+            measured: None,
+            labels: shared::Labels::default(),
         };
         store.register(&registration).await.unwrap();
         Self { store: store.clone(), id }

@@ -110,6 +110,8 @@ async fn the_default_key_goes_with_benchmarks_and_is_never_shown() {
         name: "r".into(),
         version: "0".into(),
         max_users: 10,
+        measured: None,
+        labels: shared::Labels::default(),
     };
     app.store.register(&registration).await.unwrap();
     let claim = app.store.claim(&runner, 10).await.unwrap().unwrap();

@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod interrupts;
+mod queue;
 mod refusals;
 mod requests;
 mod runners;

@@ -43,8 +43,10 @@ use tokio_util::sync::CancellationToken;
 pub use self::deadline::Deadline;
 pub use self::handicap::Handicap;
 pub(crate) use self::live::Live;
+pub(crate) use self::machine::cores;
 pub use self::machine::socket_capacity;
 pub use self::measured::Measured;
+pub(crate) use self::prepare::load_threads;
 pub use self::prepare::{Driver, PrepareError, Prepared, Settings, prepare};
 pub(crate) use self::shared_connections::SharedConnections;
 use self::{

@@ -232,8 +232,7 @@ pub async fn prepare(
     let looked_up_in = targets.each()[0].client.looked_up_in();
     let dns_ms = looked_up_in.map(|took| took.as_secs_f64() * 1e3);
 
-    let spare = machine::cores().saturating_sub(1).max(1);
-    let load_threads = settings.load_threads.unwrap_or(spare).clamp(1, users.max(1));
+    let load_threads = load_threads(settings.load_threads).clamp(1, users.max(1));
     let run = Run {
         targets,
         sockets_each: usize::try_from(capacity / u64::from(load_threads)).unwrap_or(usize::MAX),
@@ -264,6 +263,11 @@ pub async fn prepare(
         scrape,
         records: None,
     })
+}
+
+/// Threads that drive load: as many as were `asked` for, else one for each core but one.
+pub(crate) fn load_threads(asked: Option<u32>) -> u32 {
+    asked.unwrap_or_else(|| machine::cores().saturating_sub(1).max(1))
 }
 
 impl Run {

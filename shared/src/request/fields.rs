@@ -2,7 +2,7 @@
 
 use super::{MAX_API_KEY_CHARS, MAX_NOTES_CHARS};
 use crate::{
-    BenchmarkSpec, DurationS, ExtraBody, ExtraHeaders, GraceS, MarginS, MaxConcurrency,
+    BenchmarkSpec, DurationS, ExtraBody, ExtraHeaders, GraceS, Labels, MarginS, MaxConcurrency,
     MaxErrorRate, MaxRequests, MaxTokens, MinTokens, ModelName, PrefixCount, PrefixTokens,
     Priority, QueueTimeoutS, RequestRate, RequestsPerUser, Runners, Seed, SloMs, SpawnRate,
     TargetUrl, Temperature, ThinkTimeS, TimeoutS, TopP, TracePath, TraceSpeed, Turns, Users,
@@ -62,6 +62,11 @@ pub enum Kind {
     },
     /// `true` or `false`.
     Flag,
+    /// A JSON object of texts, or `name=value` with commas between them.
+    Labels {
+        /// Most characters of the text.
+        max_chars: usize,
+    },
     /// A JSON object, or the text of one.
     Object {
         /// Most bytes of its JSON.
@@ -221,6 +226,12 @@ pub const FIELDS: &[Field] = &[
         Kind::Integer { min: QueueTimeoutS::MIN as u64, max: QueueTimeoutS::MAX as u64 },
         "none",
         "Seconds that it may wait for a runner, counted from run_at; then it is `timed_out`.",
+    ),
+    field(
+        "labels",
+        Kind::Labels { max_chars: Labels::MAX_CHARS },
+        "none: any runner",
+        "Up to 8 labels that a runner must have to take it, as an object or as `zone=eu-1,network=lab`; runners get theirs by RUNNER_LABELS.",
     ),
     field(
         "api_key",

@@ -254,6 +254,21 @@ fn how_it_waits_stands_beside_the_spec() {
              not `{given}`"
         )
     };
+    for labels in [
+        json!({"zone": "eu-1", "network": "lab"}),
+        json!(r#"{"zone": "eu-1", "network": "lab"}"#),
+        json!("network=lab, zone=eu-1"),
+    ] {
+        let placed = parse(json!({"url": "http://x.example", "labels": labels})).unwrap();
+        assert_eq!(placed.waiting.labels.to_string(), "network=lab,zone=eu-1");
+    }
+    for none in [json!(null), json!(""), json!({})] {
+        let any = parse(json!({"url": "http://x.example", "labels": none})).unwrap();
+        assert!(any.waiting.labels.is_empty());
+    }
+    let value = "labels: the value of `zone` must be at most 63 letters, digits, `-`, `_` or `.`, \
+                 with a letter or digit at both ends"
+        .to_owned();
     for (name, value, said) in [
         ("priority", json!(11), "priority must be between -10 and 10, not 11".to_owned()),
         (
@@ -266,6 +281,15 @@ fn how_it_waits_stands_beside_the_spec() {
             json!(0),
             "queue_timeout must be between 1 and 2592000, not 0".to_owned(),
         ),
+        (
+            "labels",
+            json!("zone"),
+            "labels are written as name=value with commas between them, and `zone` has no `=`"
+                .to_owned(),
+        ),
+        ("labels", json!({"zone": "eu 1"}), value.clone()),
+        ("labels", json!("zone=eu 1"), value),
+        ("labels", json!(7), "labels must be a JSON object".to_owned()),
         ("run_at", json!("soon"), time("soon")),
         ("run_at", json!("2026-01-31T12:00:00"), time("2026-01-31T12:00:00")),
         ("run_at", json!(-1), time("-1")),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::reader::{Reader, shown};
-use crate::{Priority, Timestamp, Waiting};
+use crate::{InvalidLabels, Labels, Priority, Timestamp, Waiting};
 
 impl Reader<'_> {
     pub(super) fn waiting(&mut self) -> Waiting {
@@ -11,7 +11,25 @@ impl Reader<'_> {
             priority: self.number("priority", Priority::default()),
             run_at: self.run_at(),
             queue_timeout_s: self.optional("queue_timeout"),
+            labels: self.labels(),
         }
+    }
+
+    /// An object, or `name=value` with commas between them.
+    fn labels(&mut self) -> Labels {
+        const NAME: &str = "labels";
+        let is_object = match self.given.get(NAME) {
+            Some(Value::String(text)) => text.trim_start().starts_with('{'),
+            _ => true,
+        };
+        if is_object {
+            return self.object(NAME).unwrap_or_default();
+        }
+        let list = self.text_within(NAME, Labels::MAX_CHARS).unwrap_or_default();
+        list.parse().unwrap_or_else(|refused: InvalidLabels| {
+            self.refuse(NAME, refused.to_string());
+            Labels::default()
+        })
     }
 
     /// RFC 3339, or seconds since 1970.

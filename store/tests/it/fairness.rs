@@ -13,7 +13,7 @@ async fn submit(world: &World, owner: &str, priority: &str) -> BenchmarkId {
     let port = 1_000 + world.count("SELECT count(*) FROM benchmark").await;
     let url = format!("http://llm.example:{port}");
     let asked = request(&[("url", &url), ("priority", priority)]);
-    world.store.submit(asked, owner, None).await.unwrap().0.id
+    world.store.submit(asked, owner, None).await.unwrap().benchmark.id
 }
 
 async fn owner(world: &World, id: BenchmarkId) -> String {

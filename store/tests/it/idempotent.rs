@@ -13,7 +13,9 @@ fn key(word: &str, fingerprint: u8) -> IdempotencyKey {
 /// Submits the same request with the key `k`, and says that it is the one of `fingerprint`.
 async fn once(world: &World, fingerprint: u8) -> Result<(Benchmark, Created), StoreError> {
     let asked = request(&[("url", "http://llm.example")]);
-    world.store.submit(asked, "somebody", Some(&key("k", fingerprint))).await
+    let key = key("k", fingerprint);
+    let submission = world.store.submit(asked, "somebody", Some(&key)).await?;
+    Ok((submission.benchmark, submission.created))
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod measured;
 mod migrating;
 mod model;
 mod modelled;
+mod placing;
 mod secrets;
 mod several_targets;
 mod shards;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use shared::request::NewBenchmark;
-use shared::{RunnerId, RunnerState, State, TargetUrl};
-use store::{Artifacts, Rules, Store, StoreError, StoredRequests, TargetState};
+use shared::{QueueState, RunnerId, RunnerState, State, TargetState, TargetUrl};
+use store::{Artifacts, Rules, Store, StoreError, StoredRequests};
 
 use crate::world::{World, ending, registration, request, worlds};
 
@@ -38,7 +38,9 @@ async fn of_many_at_once_no_more_are_accepted_than_one_may_have() {
             );
         }
         let store = under(&world, rules).await;
-        assert!(store.submit(asked(), "bob", None).await.is_ok(), "nobody pays for another");
+        let bobs = store.submit(asked(), "bob", None).await.unwrap();
+        let [queued] = bobs.quotas[..] else { panic!("{bobs:?}") };
+        assert_eq!((queued.name, queued.limit, queued.left), ("queued", 5, 4), "his own");
         // What is active counts, what is over does not.
         let held = store.claim(&RunnerId("r".into()), 10_000).await.unwrap().unwrap().held;
         assert!(store.submit(asked(), "alice", None).await.is_err());
@@ -52,18 +54,18 @@ async fn an_hour_has_so_many_and_deleting_gives_none_back() {
     for world in worlds().await {
         let rules = Rules { quota_runs_per_hour: Some(2), ..Rules::default() };
         let store = under(&world, rules).await;
-        for _ in 0..2 {
-            let id = store.submit(asked(), "alice", None).await.unwrap().0.id;
-            store.delete(id, true).await.unwrap();
+        for left in [1, 0] {
+            let submission = store.submit(asked(), "alice", None).await.unwrap();
+            let [runs] = submission.quotas[..] else { panic!("{submission:?}") };
+            assert_eq!((runs.name, runs.left), ("runs", left));
+            store.delete(submission.benchmark.id, true).await.unwrap();
         }
         for _ in 0..2 {
             let refused = store.submit(asked(), "alice", None).await.unwrap_err();
-            let StoreError::Quota(exceeded) = refused else { panic!("{refused}") };
-            assert_eq!(
-                (exceeded.name, exceeded.limit, exceeded.window_s),
-                ("runs", 2, Some(3_600))
-            );
-            assert!((3_590..=3_600).contains(&exceeded.retry_after_s), "{exceeded:?}");
+            let StoreError::Quota(reached) = refused else { panic!("{refused}") };
+            assert_eq!((reached.name, reached.limit, reached.left), ("runs", 2, 0));
+            assert_eq!(reached.window_s, Some(3_600));
+            assert!((3_590..=3_600).contains(&reached.more_in_s.unwrap()), "{reached:?}");
         }
         world.execute("UPDATE quota SET hour_from_ms = hour_from_ms - 3600000").await.unwrap();
         assert!(store.submit(asked(), "alice", None).await.is_ok());
@@ -96,7 +98,7 @@ async fn a_pause_keeps_runs_from_beginning_and_its_end_wakes_a_worker() {
 async fn the_queue_tells_how_it_stands() {
     for world in worlds().await {
         let store = &world.store;
-        assert_eq!(store.queue_state().await.unwrap(), store::QueueState::default());
+        assert_eq!(store.queue_state().await.unwrap(), QueueState::default());
         store.register(&registration("a")).await.unwrap();
         store.register(&registration("b")).await.unwrap();
         store.beat(&RunnerId("b".into()), RunnerState::Draining).await.unwrap();
@@ -110,9 +112,12 @@ async fn the_queue_tells_how_it_stands() {
             .execute("UPDATE benchmark SET run_at_ms = run_at_ms - 90500 WHERE id = 2")
             .await
             .unwrap();
+        // One user more than a runner has room for.
+        world.execute("UPDATE benchmark SET users = 501 WHERE id = 3").await.unwrap();
         store.pause(Some(&url("http://idle.example"))).await.unwrap();
         let state = store.queue_state().await.unwrap();
-        assert_eq!(state.states, [(State::Queued, 2), (State::Running, 1)]);
+        let counts = [State::Queued, State::Running].map(|status| state.count(status));
+        assert_eq!((counts, state.states.len(), state.too_large), ([2, 1], 2, 1));
         assert_eq!((state.paused, state.due, state.runners, state.free_runners), (false, 2, 1, 0));
         assert!((90..95).contains(&state.oldest_due_s.unwrap()), "{state:?}");
         let target = |target: &str, queued, active, paused| TargetState {

@@ -186,6 +186,8 @@ pub(crate) fn registration(id: &str) -> Registration {
         name: format!("host-{id}"),
         version: "0.1.0".into(),
         max_users: 500,
+        measured: None,
+        labels: shared::Labels::default(),
     }
 }
 
