@@ -19,7 +19,7 @@ use crate::{
     lease::{self, StopCause, StopOrder},
     measures, observer,
     registry::Registry,
-    spool::{self, Spool},
+    spool::{self, Spool, Spools},
 };
 
 /// How long loading prompts and tokenizer and asking the target may take.
@@ -41,6 +41,7 @@ struct Inner {
     runner: RunnerId,
     max_users: u32,
     instrument: loadgen::Settings,
+    spools: Spools,
     seat: Arc<Semaphore>,
     shutdown: Shutdown,
 }
@@ -54,8 +55,10 @@ impl Desk {
         shutdown: Shutdown,
     ) -> anyhow::Result<Self> {
         let own = store.server().into_iter().collect();
+        let checkpoint_every = Duration::from_secs(settings.checkpoint_s.into());
         Ok(Self(Arc::new(Inner {
             instrument: settings.instrument(own, data_dir, registry.name())?,
+            spools: Spools::new(spool::folder(data_dir), registry.id().clone(), checkpoint_every),
             runner: registry.id().clone(),
             max_users: settings.runner_max_users,
             store,
@@ -107,8 +110,9 @@ impl Inner {
             over.clone(),
         ));
         tracing::info!(benchmark = %held.id, fence = held.fence, "run taken up");
-        match Box::pin(self.run(claim, &order)).await {
-            Some(ending) => Box::pin(self.store_ending(&held, ending)).await,
+        let mut spool = self.spools.of(&held);
+        match Box::pin(self.run(claim, &order, &mut spool)).await {
+            Some(ending) => Box::pin(self.store_ending(&held, ending, spool)).await,
             None => self.give_back(&held).await,
         }
         over.cancel();
@@ -117,7 +121,7 @@ impl Inner {
 
     /// Runs it; none when it is to be given back, because this runner is to take up nothing more and
     /// no load was sent.
-    async fn run(&self, claim: Claim, order: &StopOrder) -> Option<Ending> {
+    async fn run(&self, claim: Claim, order: &StopOrder, spool: &mut Spool) -> Option<Ending> {
         let Claim { held, spec, attempt, api_key } = claim;
         let key = match api_key {
             Ok(key) => key,
@@ -149,7 +153,7 @@ impl Inner {
         }
         // Committed before the first request: from here on this run is never started again.
         match self.store.load_starts(&held, prepared.model()).await {
-            Ok(()) => Some(self.drive(prepared, &held, most, order).await),
+            Ok(()) => Some(self.drive(prepared, &held, most, order, spool).await),
             Err(lost @ StoreError::Lost(_)) => {
                 measures::failed(&lost);
                 order.give(StopCause::LeaseLost);
@@ -172,11 +176,12 @@ impl Inner {
         held: &Held,
         most: Duration,
         order: &StopOrder,
+        spool: &mut Spool,
     ) -> Ending {
         let (snapshots, watched) = watch::channel(Snapshot::default());
         let observer = tokio::spawn(observer::observe(self.store.clone(), *held, watched));
         let control = Control { stop: order.token().clone(), snapshots };
-        let (spool, prepared) = Spool::of(prepared, &self.instrument.data_dir);
+        let prepared = spool.record(prepared);
         let run = prepared.until(order.deadline().clone()).run(control);
         let Some(mut outcome) = within(most, order, run).await else {
             observer.abort();
@@ -191,22 +196,23 @@ impl Inner {
         if let Err(error) = self.store.progress(held, &outcome.progress, None).await {
             tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store progress");
         }
-        let requests = spool.store(&self.store, held, &mut outcome, self.shutdown.now()).await;
+        let requests = spool.store(&self.store, &mut outcome, self.shutdown.now()).await;
         ending::of_outcome(outcome, order.cause(), requests)
     }
 
     /// Stores the end, and tries again as long as the database is out of reach.
-    async fn store_ending(&self, held: &Held, ending: Ending) {
+    async fn store_ending(&self, held: &Held, ending: Ending, spool: Spool) {
         let give_up_at = tokio::time::Instant::now() + MOST_STORING;
         loop {
             match self.store.finish(held, ending.clone()).await {
                 Ok(state) => {
+                    spool.remove();
                     return tracing::info!(benchmark = %held.id, %state, reason = ?ending.reason, "run is over");
                 }
                 Err(lost @ StoreError::Lost(_)) => {
                     measures::failed(&lost);
                     lease::log_lost(held.id);
-                    return spool::discard(&self.store, ending.requests.as_ref()).await;
+                    return spool.settle(&self.store, self.shutdown.now()).await;
                 }
                 Err(error) if tokio::time::Instant::now() < give_up_at => {
                     tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store the end; trying again");
@@ -224,7 +230,8 @@ impl Inner {
             Ok(()) => tracing::info!(benchmark = %held.id, "run given back unstarted"),
             Err(StoreError::CancelRequested(_)) => {
                 let (to, reason) = ending::of_stop(StopCause::Cancelled);
-                Box::pin(self.store_ending(held, ending::of_nothing(to, reason))).await;
+                let ending = ending::of_nothing(to, reason);
+                Box::pin(self.store_ending(held, ending, self.spools.of(held))).await;
             }
             Err(error) => {
                 measures::failed(&error);

@@ -6,6 +6,7 @@ mod draining;
 mod metrics;
 mod queue;
 mod recorded;
+mod spooled;
 mod targets;
 mod traces;
 mod yard;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::request::NewBenchmark;
 use shared::{RunnerId, RunnerState, State, TargetUrl};
-use store::{Artifacts, Rules, Store, StoreError, StoredRequests, TargetState};
+use store::{Artifacts, REQUESTS, Rules, Store, StoreError, StoredRequests, TargetState};
 
 use crate::world::{World, ending, registration, request, worlds};
 
@@ -160,7 +160,7 @@ async fn what_was_measured_goes_in_time_and_the_report_stays() {
         for _ in 0..3 {
             let held = world.loading().await;
             let file = tempfile::tempfile().unwrap();
-            let key = artifacts.put_requests(&held, file, 0).await.unwrap();
+            let key = artifacts.put_rows(&held, REQUESTS, file, 0).await.unwrap();
             let mut ending = ending(State::Completed);
             ending.requests = Some(StoredRequests { key, rows: 0, bytes: 0 });
             world.store.finish(&held, ending).await.unwrap();
