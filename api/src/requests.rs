@@ -161,7 +161,10 @@ pub(crate) fn why_none(benchmark: &Benchmark) -> String {
         }
         (_, Some(error)) => format!("the requests of benchmark {id} were not kept: {error}"),
         (State::Lost, None) => {
-            format!("benchmark {id} is lost: its runner went before it had kept its requests")
+            format!(
+                "benchmark {id} is lost, and so far its requests are: what its runner left of them \
+                 is kept once a runner starts in its folder, within 7 days"
+            )
         }
         (_, None) if report.is_none() => format!("benchmark {id} sent no requests"),
         (_, None) if recorded.is_some() => {

@@ -82,7 +82,12 @@ impl Layout {
         let columns = self.metadata.row_group(group).columns();
         let (mut from, mut to) = (u64::MAX, 0);
         for column in columns {
-            let (start, length) = column.byte_range();
+            let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+            let (Ok(start), Ok(length)) =
+                (u64::try_from(start), u64::try_from(column.compressed_size()))
+            else {
+                return Err(RecordsError::Malformed);
+            };
             from = from.min(start);
             to = to.max(start.saturating_add(length));
         }

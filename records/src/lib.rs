@@ -5,12 +5,14 @@
 //! run. No I/O of its own, no async, no clock: it is given something to write to, and pieces of a
 //! file to read.
 
+mod checkpoint;
 mod columns;
 mod layout;
 mod record;
 mod text;
 mod writer;
 
+pub use checkpoint::Checkpoint;
 pub use columns::{COLUMNS, Column, Kind, TOKEN_TIMES};
 pub use layout::{Layout, Tail};
 pub use record::{Connection, Outcome, Record};

@@ -5,16 +5,23 @@ use std::{io::Write, sync::Arc};
 use parquet::{
     basic::{Compression, Encoding},
     data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type},
+    errors::ParquetError,
     file::{
-        metadata::KeyValue,
+        metadata::{
+            FileMetaData, KeyValue, ParquetMetaDataBuilder, ParquetMetaDataWriter,
+            RowGroupMetaData, RowGroupMetaDataBuilder,
+        },
         properties::WriterProperties,
         writer::{SerializedColumnWriter, SerializedFileWriter},
     },
-    schema::{parser::parse_message_type, types::ColumnPath},
+    schema::{
+        parser::parse_message_type,
+        types::{ColumnPath, SchemaDescriptor},
+    },
 };
 
 use crate::{
-    RecordsError,
+    Checkpoint, RecordsError,
     columns::{COLUMNS, Column, Kind, TOKEN_TIMES, Value, message},
     record::Record,
 };
@@ -23,6 +30,8 @@ use crate::{
 pub const GROUP_ROWS: usize = 10_000;
 /// Most token times of one, for answers may be long.
 const GROUP_TOKEN_TIMES: usize = 500_000;
+/// How every file begins: Parquet's name, in bytes.
+const MAGIC_BYTES: usize = 4;
 
 /// What a file says of its run, beside the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,19 +95,86 @@ impl<W: Write + Send> Writer<W> {
         Ok(Written { rows: self.rows, bytes: self.file.bytes_written() as u64 })
     }
 
-    fn write_group(&mut self) -> Result<(), RecordsError> {
-        let mut group = self.file.next_row_group()?;
-        for column in &self.columns {
-            let Some(mut writer) = group.next_column()? else { break };
-            write_column(column, &self.group, &mut writer)?;
-            writer.close()?;
+    /// What makes a whole file of what has been written until now. The file itself goes on as if
+    /// nobody had asked.
+    pub fn checkpoint(&mut self) -> Result<Checkpoint, RecordsError> {
+        self.file.flush().map_err(ParquetError::from)?;
+        let length = self.file.bytes_written();
+        let mut groups = self.file.flushed_row_groups().to_vec();
+        let mut tail = Vec::new();
+        if !self.group.is_empty() {
+            let (bytes, group) = self.waiting_group(length, groups.len())?;
+            tail = bytes;
+            groups.push(group);
         }
-        group.close()?;
+        let properties = self.file.properties();
+        let about = FileMetaData::new(
+            properties.writer_version().as_num(),
+            groups.iter().map(RowGroupMetaData::num_rows).sum(),
+            Some(properties.created_by().to_owned()),
+            properties.key_value_metadata().cloned(),
+            Arc::new(SchemaDescriptor::new(self.file.schema_descr().root_schema_ptr())),
+            None,
+        );
+        let whole = ParquetMetaDataBuilder::new(about).set_row_groups(groups).build();
+        ParquetMetaDataWriter::new(&mut tail, &whole).finish()?;
+        Ok(Checkpoint { length: length as u64, tail: tail.into() })
+    }
+
+    /// The group that is not full yet as it would be in the file from byte `at` on, its
+    /// `ordinal`th: its bytes, and what the file would say of it.
+    fn waiting_group(
+        &self,
+        at: usize,
+        ordinal: usize,
+    ) -> Result<(Vec<u8>, RowGroupMetaData), RecordsError> {
+        let schema = self.file.schema_descr().root_schema_ptr();
+        let mut alone =
+            SerializedFileWriter::new(Vec::new(), schema, Arc::clone(self.file.properties()))?;
+        write_group(&mut alone, &self.columns, &self.group)?;
+        alone.flush().map_err(ParquetError::from)?;
+        let [group] = alone.flushed_row_groups() else { return Err(RecordsError::Malformed) };
+        let by = i64::try_from(at - MAGIC_BYTES).map_err(ParquetError::from)?;
+        let ordinal = i32::try_from(ordinal).map_err(ParquetError::from)?;
+        let group = moved(group, by)?.set_ordinal(ordinal).build()?;
+        Ok((alone.inner()[MAGIC_BYTES..].to_vec(), group))
+    }
+
+    fn write_group(&mut self) -> Result<(), RecordsError> {
+        write_group(&mut self.file, &self.columns, &self.group)?;
         self.rows += self.group.len() as u64;
         self.group.clear();
         self.token_times = 0;
         Ok(())
     }
+}
+
+fn write_group<W: Write + Send>(
+    file: &mut SerializedFileWriter<W>,
+    columns: &[Column],
+    rows: &[Record],
+) -> Result<(), RecordsError> {
+    let mut group = file.next_row_group()?;
+    for column in columns {
+        let Some(mut writer) = group.next_column()? else { break };
+        write_column(column, rows, &mut writer)?;
+        writer.close()?;
+    }
+    group.close()?;
+    Ok(())
+}
+
+/// What a file says of `group` when all of it lies `by` bytes further on.
+fn moved(group: &RowGroupMetaData, by: i64) -> Result<RowGroupMetaDataBuilder, RecordsError> {
+    let columns = group.columns().iter().map(|column| {
+        let moved = column.clone().into_builder();
+        let moved = moved.set_data_page_offset(column.data_page_offset() + by);
+        let dictionary = column.dictionary_page_offset().map(|at| at + by);
+        moved.set_dictionary_page_offset(dictionary).build()
+    });
+    let columns = columns.collect::<Result<_, _>>()?;
+    let file_offset = group.file_offset().unwrap_or_default() + by;
+    Ok(group.clone().into_builder().set_column_metadata(columns).set_file_offset(file_offset))
 }
 
 fn properties(about: &About) -> WriterProperties {

@@ -21,7 +21,7 @@ use crate::{
     measures, observer,
     registry::Registry,
     shard,
-    spool::{self, Spool},
+    spool::{self, Spool, Spools},
 };
 
 /// How long loading prompts and tokenizer and asking the target may take.
@@ -43,6 +43,7 @@ pub(crate) struct Inner {
     runner: RunnerId,
     max_users: u32,
     instrument: loadgen::Settings,
+    spools: Spools,
     seat: Arc<Semaphore>,
     pub(crate) shutdown: Shutdown,
 }
@@ -56,8 +57,10 @@ impl Desk {
         shutdown: Shutdown,
     ) -> anyhow::Result<Self> {
         let own = store.server().into_iter().collect();
+        let checkpoint_every = Duration::from_secs(settings.checkpoint_s.into());
         Ok(Self(Arc::new(Inner {
             instrument: settings.instrument(own, data_dir, registry.name())?,
+            spools: Spools::new(spool::folder(data_dir), registry.id().clone(), checkpoint_every),
             runner: registry.id().clone(),
             max_users: registry.max_users(),
             store,
@@ -119,8 +122,9 @@ impl Inner {
             over.clone(),
         ));
         tracing::info!(benchmark = %held.id, fence = held.fence, "run taken up");
-        match Box::pin(self.run(claim, &order)).await {
-            Some(ending) => Box::pin(self.store_ending(&held, ending)).await,
+        let mut spool = self.spools.of(&held);
+        match Box::pin(self.run(claim, &order, &mut spool)).await {
+            Some(ending) => Box::pin(self.store_ending(&held, ending, spool)).await,
             None => self.give_back(&held).await,
         }
         over.cancel();
@@ -129,7 +133,7 @@ impl Inner {
 
     /// Runs it; none when it is to be given back, because this runner is to take up nothing more and
     /// no load was sent.
-    async fn run(&self, claim: Claim, order: &StopOrder) -> Option<Ending> {
+    async fn run(&self, claim: Claim, order: &StopOrder, spool: &mut Spool) -> Option<Ending> {
         let Claim { held, spec, shards, attempt, api_key } = claim;
         let key = match api_key {
             Ok(key) => key,
@@ -185,7 +189,7 @@ impl Inner {
         };
         match started {
             Ok(together) => {
-                Some(Box::pin(self.drive(prepared, &held, most, order, together)).await)
+                Some(Box::pin(self.drive(prepared, &held, most, order, together, spool)).await)
             }
             Err(lost @ StoreError::Lost(_)) => {
                 measures::failed(&lost);
@@ -210,13 +214,14 @@ impl Inner {
         most: Duration,
         order: &StopOrder,
         together: Option<Together>,
+        spool: &mut Spool,
     ) -> Ending {
         let (snapshots, watched) = watch::channel(Snapshot::default());
         let gathering = together.as_ref().map(|together| together.gathering.clone());
         let observer =
             tokio::spawn(observer::observe(self.store.clone(), *held, watched, gathering));
         let control = Control { stop: order.token().clone(), snapshots };
-        let (spool, prepared) = Spool::of(prepared, &self.instrument.data_dir);
+        let prepared = spool.record(prepared);
         let prepared = match &together {
             Some(together) => together.begin(prepared, order),
             None => prepared,
@@ -244,7 +249,7 @@ impl Inner {
         if let Err(error) = self.store.progress(held, &outcome.progress, None).await {
             tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store progress");
         }
-        let requests = spool.store(&self.store, held, &mut outcome, self.shutdown.now()).await;
+        let requests = spool.store(&self.store, &mut outcome, self.shutdown.now()).await;
         ending::of_outcome(outcome, order.cause(), lost, requests)
     }
 
@@ -255,17 +260,18 @@ impl Inner {
     }
 
     /// Stores the end, and tries again as long as the database is out of reach.
-    async fn store_ending(&self, held: &Held, ending: Ending) {
+    async fn store_ending(&self, held: &Held, ending: Ending, spool: Spool) {
         let give_up_at = tokio::time::Instant::now() + MOST_STORING;
         loop {
             match self.store.finish(held, ending.clone()).await {
                 Ok(state) => {
+                    spool.remove();
                     return tracing::info!(benchmark = %held.id, %state, reason = ?ending.reason, "run is over");
                 }
                 Err(lost @ StoreError::Lost(_)) => {
                     measures::failed(&lost);
                     lease::log_lost(held.id);
-                    return spool::discard(&self.store, ending.requests.as_ref()).await;
+                    return spool.settle(&self.store, self.shutdown.now()).await;
                 }
                 Err(error) if tokio::time::Instant::now() < give_up_at => {
                     tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store the end; trying again");
@@ -283,7 +289,8 @@ impl Inner {
             Ok(()) => tracing::info!(benchmark = %held.id, "run given back unstarted"),
             Err(StoreError::CancelRequested(_)) => {
                 let (to, reason) = ending::of_stop(StopCause::Cancelled);
-                Box::pin(self.store_ending(held, ending::of_nothing(to, reason))).await;
+                let ending = ending::of_nothing(to, reason);
+                Box::pin(self.store_ending(held, ending, self.spools.of(held))).await;
             }
             Err(error) => {
                 measures::failed(&error);

@@ -62,6 +62,12 @@ pub async fn run(
     tracing::info!(runner = %registry.id(), name = registry.name(), "runner is ready");
     let over = CancellationToken::new();
     let housekeeping = tokio::spawn(housekeeping(store.clone(), over.clone()));
+    let recovery = tokio::spawn(spool::recover_until(
+        store.clone(),
+        spool::folder(data_dir),
+        store.lease().sweep_every(),
+        over.clone(),
+    ));
     let beats = tokio::spawn(registry.clone().beat_until(over.clone(), draining.clone()));
     let desk = Desk::new(&settings, store.clone(), data_dir, &registry, shutdown.clone())?;
 
@@ -84,7 +90,7 @@ pub async fn run(
     tracing::info!("runner is draining: it takes up nothing more");
     desk.close().await;
     over.cancel();
-    let _ = tokio::join!(housekeeping, beats);
+    let _ = tokio::join!(housekeeping, recovery, beats);
     registry.leave().await;
     tracing::info!("runner has stopped");
     Ok(())

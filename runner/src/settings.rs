@@ -37,6 +37,9 @@ pub struct Settings {
     /// Threads that drive load; left out: one for each core but one.
     #[arg(long, env = "LOAD_THREADS", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub load_threads: Option<u32>,
+    /// Seconds between two checkpoints of the requests' rows: what a crash may cost of them.
+    #[arg(long, env = "CHECKPOINT_S", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub checkpoint_s: u32,
     /// Token for the Hugging Face hub.
     #[arg(long, env = "HUGGINGFACE_TOKEN", hide_env_values = true)]
     pub huggingface_token: Option<SecretString>,

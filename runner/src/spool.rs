@@ -1,60 +1,147 @@
 //! The requests' rows between the load and the artifact store.
 //!
-//! They are written to a file without a name: a runner that dies, however it does, leaves nothing
-//! behind, and several may share a folder.
+//! They are written to a file of the run's own, with what makes it whole beside it every few
+//! seconds. The file is locked for as long as its runner lives, and gone when the run's end is
+//! stored: so one that can be locked was left behind, and [`recovery`] knows what to do with it.
 
-use std::{fs::File, io::Seek as _, path::Path, time::Duration};
+mod owner;
+mod recovery;
+
+use std::{
+    fs::{self, File},
+    io::{self, Seek as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use daemon::causes;
 use loadgen::{Outcome, Prepared};
-use shared::report::Recorded;
-use store::{Artifacts, Held, Store, StoreError, StoredRequests};
+use records::Checkpoint;
+use shared::{RunnerId, report::Recorded};
+use store::{Artifacts, Held, REQUESTS, Store, StoredRequests};
 use tokio_util::sync::CancellationToken;
+
+use self::{owner::Owner, recovery::Left};
+
+pub(crate) use self::recovery::recover_until;
 
 /// How long storing the rows may take.
 const MOST_STORING: Duration = Duration::from_mins(10);
 /// The same once the runner is to stop: whoever stops it does not wait for ever.
 const MOST_STORING_AT_THE_END: Duration = Duration::from_secs(30);
 
-/// A file for the rows of one run; none: there is none, and the report says why.
-pub(crate) struct Spool(Result<File, String>);
+/// Where below `data_dir` rows lie while they are written.
+pub(crate) fn folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("spool")
+}
+
+/// How a runner's rows are kept until they are stored.
+pub(crate) struct Spools {
+    folder: PathBuf,
+    runner: RunnerId,
+    /// How often what makes a whole file of them is written.
+    checkpoint_every: Duration,
+}
+
+impl Spools {
+    /// Those of `runner` in `folder`.
+    pub(crate) fn new(folder: PathBuf, runner: RunnerId, checkpoint_every: Duration) -> Self {
+        Self { folder, runner, checkpoint_every }
+    }
+
+    /// The one for the run `held`, for which there is no file yet.
+    pub(crate) fn of(&self, held: &Held) -> Spool {
+        Spool {
+            owner: Owner { held: *held, runner: self.runner.clone() },
+            folder: self.folder.clone(),
+            checkpoint_every: self.checkpoint_every,
+            file: None,
+            is_written: false,
+        }
+    }
+}
+
+/// The rows of one run.
+pub(crate) struct Spool {
+    owner: Owner,
+    folder: PathBuf,
+    checkpoint_every: Duration,
+    /// None: nothing was to be written yet. An error: nothing can, and the report says why.
+    file: Option<Result<File, String>>,
+    /// Whether its writer has come to the end.
+    is_written: bool,
+}
 
 impl Spool {
-    /// A file below `folder`, and `prepared` writing to it.
-    pub(crate) fn of(prepared: Prepared, folder: &Path) -> (Self, Prepared) {
-        let made = std::fs::create_dir_all(folder)
-            .and_then(|()| tempfile::tempfile_in(folder))
-            .and_then(|file| Ok((file.try_clone()?, file)));
+    /// `prepared` writing to this.
+    pub(crate) fn record(&mut self, prepared: Prepared) -> Prepared {
+        let made = self.make().and_then(|file| Ok((file.try_clone()?, file)));
         match made {
-            Ok((writers, file)) => (Self(Ok(file)), prepared.recording_to(writers)),
-            Err(error) => (Self(Err(format!("no file for them: {error}"))), prepared),
+            Ok((writers, file)) => {
+                self.file = Some(Ok(file));
+                prepared.recording_to(writers).checkpointing(self.checkpoint_every, self.keeper())
+            }
+            Err(error) => {
+                self.file = Some(Err(format!("no file for them: {error}")));
+                prepared
+            }
+        }
+    }
+
+    /// The file: locked before it has the name by which others know that it is one. Where a file
+    /// system has no locks, nobody can have one, and what is left there waits until it is old.
+    fn make(&self) -> io::Result<File> {
+        fs::create_dir_all(&self.folder)?;
+        let unfinished = self.owner.unfinished(&self.folder);
+        let file = File::options().read(true).write(true).create_new(true).open(&unfinished)?;
+        if let Err(error) = file.try_lock() {
+            tracing::warn!(%error, folder = %self.folder.display(), "cannot be locked: rows of a lost run stay lost");
+        }
+        fs::rename(unfinished, self.owner.rows(&self.folder))?;
+        Ok(file)
+    }
+
+    /// Puts what makes the rows whole beside them. Where it cannot, the one before still holds. Not
+    /// waiting for the disk: a process that dies loses nothing of what it has written, and a run's
+    /// end would wait for whatever else that disk has to do.
+    fn keeper(&self) -> impl FnMut(&Checkpoint) + Send + 'static {
+        let id = self.owner.held.id;
+        let (tail, new) = (self.owner.tail(&self.folder), self.owner.unfinished(&self.folder));
+        move |checkpoint| {
+            let kept =
+                fs::write(&new, checkpoint.to_bytes()).and_then(|()| fs::rename(&new, &tail));
+            if let Err(error) = kept {
+                tracing::warn!(benchmark = %id, %error, "a crash now would cost the newest rows");
+            }
         }
     }
 
     /// Puts the rows into the artifact store, and says in the report where that cannot be.
     pub(crate) async fn store(
-        self,
+        &mut self,
         store: &Store,
-        held: &Held,
         outcome: &mut Outcome,
         shutdown: &CancellationToken,
     ) -> Option<StoredRequests> {
+        self.is_written = true;
         let recorded = outcome.report.recorded.clone();
-        let file = match (self.0, recorded) {
+        let file = match (self.file.as_ref()?, recorded) {
             (Ok(file), Some(Recorded { rows, error: None, .. })) => Ok((file, rows)),
             // The report says it already.
             (Ok(_), _) => return None,
-            (Err(error), _) => Err(error),
+            (Err(error), _) => Err(error.clone()),
         };
         let stored = match (file, store.artifacts()) {
-            (Ok((file, rows)), Ok(artifacts)) => put(artifacts, held, file, rows, shutdown).await,
+            (Ok((file, rows)), Ok(artifacts)) => {
+                put(artifacts, &self.owner, file, rows, shutdown).await
+            }
             (Ok(_), Err(error)) => Err(error.to_string()),
             (Err(error), _) => Err(error),
         };
         match stored {
             Ok(stored) => Some(stored),
             Err(error) => {
-                tracing::error!(benchmark = %held.id, error, "the requests' rows are not kept");
+                tracing::error!(benchmark = %self.owner.held.id, error, "the requests' rows are not kept");
                 let report = &mut outcome.report;
                 let told = format!("the requests' rows were not kept: {error}");
                 report.validity.reasons.push(told);
@@ -63,17 +150,45 @@ impl Spool {
             }
         }
     }
+
+    /// Forgets the rows: the end of their run is stored, with them or with why they are not kept.
+    pub(crate) fn remove(self) {
+        if let Some(left) = self.left() {
+            left.remove();
+        }
+    }
+
+    /// Does with the rows what is to be done with those of a runner that died: the run was taken
+    /// from this one.
+    pub(crate) async fn settle(self, store: &Store, shutdown: &CancellationToken) {
+        if let Some(left) = self.left() {
+            left.settle(store, shutdown).await;
+        }
+    }
+
+    /// What is left of it; none where it is still being written: that is for whoever can lock it
+    /// one day.
+    fn left(self) -> Option<Left> {
+        let file = self.file?.ok().filter(|_| self.is_written)?;
+        Some(Left { owner: self.owner, folder: self.folder, file, is_own: true })
+    }
 }
 
+/// Puts `rows` rows, all that there is of `file`, into the artifact store.
 async fn put(
     artifacts: &Artifacts,
-    held: &Held,
-    mut file: File,
+    owner: &Owner,
+    file: &File,
     rows: u64,
     shutdown: &CancellationToken,
 ) -> Result<StoredRequests, String> {
-    let length = file.rewind().and_then(|()| file.metadata());
-    let bytes = length.map_err(|error| format!("their file cannot be read: {error}"))?.len();
+    let held = &owner.held;
+    let opened = file.try_clone().and_then(|mut file| {
+        file.rewind()?;
+        let bytes = file.metadata()?.len();
+        Ok((file, bytes))
+    });
+    let (file, bytes) = opened.map_err(|error| format!("their file cannot be read: {error}"))?;
     let too_late = async {
         tokio::select! {
             () = tokio::time::sleep(MOST_STORING) => {}
@@ -84,7 +199,7 @@ async fn put(
         }
     };
     tokio::select! {
-        stored = artifacts.put_requests(held, file, bytes) => match stored {
+        stored = artifacts.put_rows(held, REQUESTS, file, bytes) => match stored {
             Ok(key) => Ok(StoredRequests { key, rows, bytes }),
             Err(error) => {
                 // Its cause may name hosts and keys: that is for the log.
@@ -93,18 +208,5 @@ async fn put(
             }
         },
         () = too_late => Err("the artifact store took too long".to_owned()),
-    }
-}
-
-/// Forgets rows whose run belongs to somebody else now.
-pub(crate) async fn discard(store: &Store, requests: Option<&StoredRequests>) {
-    let Some(requests) = requests else { return };
-    let deleted = match store.artifacts() {
-        Ok(artifacts) => artifacts.delete(&requests.key).await,
-        Err(StoreError::NoArtifacts) => Ok(()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = deleted {
-        tracing::warn!(key = requests.key, error = %causes(&error), "cannot delete rows of a lost run");
     }
 }

@@ -69,15 +69,16 @@ impl Artifacts {
         Ok(Self(Arc::new(files)))
     }
 
-    /// Stores the first `length` bytes of `file` as the requests of the run `held`, and says under
-    /// which key. Doing so twice leaves the same.
-    pub async fn put_requests(
+    /// Stores the first `length` bytes of `file`, which are rows, as `name` of the run `held`, and
+    /// says under which key. Doing so twice leaves the same.
+    pub async fn put_rows(
         &self,
         held: &Held,
+        name: &str,
         file: File,
         length: u64,
     ) -> Result<String, StoreError> {
-        let key = format!("{}/run-{}/requests.parquet", folder(held.id), held.fence);
+        let key = rows_key(held, name);
         let path = Path::from(key.as_str());
         if length <= PART_BYTES as u64 {
             let (bytes, _) = part(file, length).await?;
@@ -137,6 +138,11 @@ impl Artifacts {
     }
 }
 
+/// Where the rows `name` of one claim lie.
+pub(crate) fn rows_key(held: &Held, name: &str) -> String {
+    format!("{}/run-{}/{name}.parquet", folder(held.id), held.fence)
+}
+
 /// Where the files of a benchmark lie.
 fn folder(id: BenchmarkId) -> String {
     format!("benchmarks/{id}")
@@ -175,7 +181,7 @@ mod tests {
         for length in [0, 100, PART_BYTES, 2 * PART_BYTES + 1] {
             let held = Held { id: BenchmarkId(7), fence: i64::try_from(length).unwrap() };
             let (file, bytes) = file_of(length);
-            let key = artifacts.put_requests(&held, file, length as u64).await.unwrap();
+            let key = artifacts.put_rows(&held, "requests", file, length as u64).await.unwrap();
             assert_eq!(key, format!("benchmarks/7/run-{length}/requests.parquet"));
             let pieces: Vec<Bytes> =
                 artifacts.stream(&key).await.unwrap().try_collect().await.unwrap();
@@ -186,7 +192,7 @@ mod tests {
             }
         }
         let other = Held { id: BenchmarkId(70), fence: 1 };
-        let kept = artifacts.put_requests(&other, file_of(5).0, 5).await.unwrap();
+        let kept = artifacts.put_rows(&other, "requests", file_of(5).0, 5).await.unwrap();
         artifacts.delete_all(BenchmarkId(7)).await.unwrap();
         let gone = artifacts.read("benchmarks/7/run-100/requests.parquet", 0..1).await;
         assert!(matches!(gone, Err(StoreError::NoArtifact { .. })), "{gone:?}");

@@ -6,7 +6,7 @@ use api::Settings;
 use poem::http::Method;
 use records::{About, GROUP_ROWS, Layout, Record, Tail, Writer};
 use shared::report::{HistogramUnit, HistogramV2, Histograms};
-use store::{Held, StoredRequests};
+use store::{Held, REQUESTS, StoredRequests};
 
 use crate::{
     app::{Answer, TestApp, each, one},
@@ -23,7 +23,7 @@ async fn stored(app: &TestApp, held: &Held, rows: u64) -> StoredRequests {
     }
     let bytes = writer.finish().unwrap().bytes;
     file.rewind().unwrap();
-    let key = app.store.artifacts().unwrap().put_requests(held, file, bytes).await.unwrap();
+    let key = app.store.artifacts().unwrap().put_rows(held, REQUESTS, file, bytes).await.unwrap();
     StoredRequests { key, rows, bytes }
 }
 

@@ -122,6 +122,9 @@ impl Analyst {
             if !more {
                 break;
             }
+            if let Some(scribe) = &mut self.scribe {
+                scribe.pass_on();
+            }
             let progress = self.progress();
             let figures =
                 nth.is_multiple_of(FIGURES_EVERY).then(|| Arc::new((self.report(), self.series())));

@@ -232,8 +232,8 @@ impl Prepared {
         let (done, outcome) = oneshot::channel();
         let onlooker = self.scrape.clone().map(|scrape| Onlooker::start(scrape, origin));
         let said = onlooker.as_ref().map(Onlooker::said);
-        let records = self.records.take();
-        let scribe = records.map(|file| Scribe::start(file, &self, started_at));
+        let (records, checkpoints) = (self.records.take(), self.checkpoints.take());
+        let scribe = records.map(|file| Scribe::start(file, checkpoints, &self, started_at));
         let analyst = Analyst::new(&self, crew, origin, started_at, live, stop.clone());
         let analyst = analyst.hearing(said).telling(scribe);
         std::thread::Builder::new()

@@ -4,9 +4,10 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+use records::Checkpoint;
 use secrecy::SecretString;
 use shared::{
     BenchmarkSpec, HttpVersion, Load, Reason, ReasonCode, TargetUrl, TracePath,
@@ -24,6 +25,7 @@ use super::{
     deadline::Deadline,
     handicap::Handicap,
     machine,
+    scribe::Checkpoints,
     targets::{Found, Targets},
 };
 use crate::{
@@ -166,6 +168,8 @@ pub struct Prepared {
     pub(crate) scrape: Option<Scrape>,
     /// Where the requests' rows go; none: nowhere.
     pub(crate) records: Option<Box<dyn Write + Send>>,
+    /// Where what they lack to be a whole file goes, now and then; none: nowhere.
+    pub(crate) checkpoints: Option<Checkpoints>,
 }
 
 /// What all load threads of a run share.
@@ -262,6 +266,7 @@ pub async fn prepare(
         deadline: Deadline::never(),
         scrape,
         records: None,
+        checkpoints: None,
     })
 }
 
@@ -326,6 +331,17 @@ impl Prepared {
     #[must_use]
     pub fn recording_to(self, file: impl Write + Send + 'static) -> Self {
         Self { records: Some(Box::new(file)), ..self }
+    }
+
+    /// The same, and about `every` so often, and at the end, the writer of the rows has `keep` know
+    /// what makes a whole file of what it has written, in case it never comes to the end.
+    #[must_use]
+    pub fn checkpointing(
+        self,
+        every: Duration,
+        keep: impl FnMut(&Checkpoint) + Send + 'static,
+    ) -> Self {
+        Self { checkpoints: Some(Checkpoints { every, keep: Box::new(keep) }), ..self }
     }
 }
 

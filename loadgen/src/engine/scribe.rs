@@ -6,11 +6,12 @@
 use std::{
     collections::VecDeque,
     io::Write,
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
-use records::{About, Record, RecordsError, Writer, Written};
+use records::{About, Checkpoint, Record, RecordsError, Writer, Written};
 use shared::{Timestamp, report::Recorded};
 
 use super::Prepared;
@@ -24,6 +25,15 @@ const BATCHES: usize = 8;
 const MOST_WAITING: usize = 64 * 1024 * 1024;
 /// What a row weighs without its token times.
 const ROW_BYTES: usize = 512;
+
+/// What makes a whole file of the rows so far, for somebody who keeps it in case that their writer
+/// dies.
+pub(crate) struct Checkpoints {
+    /// How often.
+    pub(crate) every: Duration,
+    /// Who keeps it.
+    pub(crate) keep: Box<dyn FnMut(&Checkpoint) + Send>,
+}
 
 /// The analyst's end.
 pub(super) struct Scribe {
@@ -43,6 +53,7 @@ impl Scribe {
     /// Starts the writer of the run `prepared`, whose origin is `started_at`.
     pub(super) fn start(
         file: Box<dyn Write + Send>,
+        checkpoints: Option<Checkpoints>,
         prepared: &Prepared,
         started_at: Timestamp,
     ) -> Self {
@@ -55,11 +66,12 @@ impl Scribe {
             spec_hash: environment.spec_hash.clone(),
         };
         let by_user = prepared.run.schedule.is_none();
-        Self::writing(file, about, by_user, prepared.spec.record_tokens)
+        Self::writing(file, checkpoints, about, by_user, prepared.spec.record_tokens)
     }
 
     fn writing(
         file: Box<dyn Write + Send>,
+        checkpoints: Option<Checkpoints>,
         about: About,
         by_user: bool,
         token_times: bool,
@@ -67,7 +79,7 @@ impl Scribe {
         let (to_writer, batches) = sync_channel(BATCHES);
         let writer = std::thread::Builder::new()
             .name("scribe".to_owned())
-            .spawn(move || write(file, &about, token_times, &batches))
+            .spawn(move || write(file, checkpoints, &about, token_times, &batches))
             .expect("the system starts a thread");
         Self {
             by_user,
@@ -101,6 +113,15 @@ impl Scribe {
             self.set_aside();
             self.hand_on();
         }
+    }
+
+    /// Gives the writer what there is, however little: called about once a second, so that rows of
+    /// a slow run do not wait here for others.
+    pub(super) fn pass_on(&mut self) {
+        if !self.batch.is_empty() && self.to_writer.is_some() {
+            self.set_aside();
+        }
+        self.hand_on();
     }
 
     fn set_aside(&mut self) {
@@ -154,15 +175,56 @@ fn weight(batch: &[Record]) -> usize {
 
 fn write(
     file: Box<dyn Write + Send>,
+    checkpoints: Option<Checkpoints>,
     about: &About,
     token_times: bool,
     batches: &Receiver<Vec<Record>>,
 ) -> Result<Written, RecordsError> {
     let mut writer = Writer::new(file, about, token_times)?;
-    for record in batches.iter().flatten() {
-        writer.push(record)?;
+    match checkpoints {
+        Some(checkpoints) => write_and_keep(&mut writer, checkpoints, batches)?,
+        None => write_all(&mut writer, batches.iter().flatten())?,
     }
     writer.finish()
+}
+
+fn write_all(
+    writer: &mut Writer<Box<dyn Write + Send>>,
+    rows: impl IntoIterator<Item = Record>,
+) -> Result<(), RecordsError> {
+    rows.into_iter().try_for_each(|row| writer.push(row))
+}
+
+/// Writes what comes until nothing more does, with a checkpoint of it now and then, and of all of
+/// it at the end.
+fn write_and_keep(
+    writer: &mut Writer<Box<dyn Write + Send>>,
+    Checkpoints { every, mut keep }: Checkpoints,
+    batches: &Receiver<Vec<Record>>,
+) -> Result<(), RecordsError> {
+    let mut is_new = false;
+    let mut next = Instant::now() + every;
+    loop {
+        let is_over = match batches.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(batch) => {
+                is_new = true;
+                write_all(writer, batch)?;
+                false
+            }
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) => true,
+        };
+        if is_over || Instant::now() >= next {
+            if is_new {
+                keep(&writer.checkpoint()?);
+            }
+            is_new = false;
+            next = Instant::now() + every;
+        }
+        if is_over {
+            return Ok(());
+        }
+    }
 }
 
 #[cfg(test)]

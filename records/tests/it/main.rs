@@ -1,5 +1,7 @@
 //! Files of records, written and read back as their readers do: the end first, then group by group.
 
+mod checkpoints;
+
 use bytes::Bytes;
 use records::{
     About, COLUMNS, Connection, GROUP_ROWS, Layout, Outcome, Record, TOKEN_TIMES, Tail, TextFormat,

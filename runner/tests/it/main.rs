@@ -9,6 +9,7 @@ mod placing;
 mod queue;
 mod recorded;
 mod shards;
+mod spooled;
 mod targets;
 mod traces;
 mod yard;

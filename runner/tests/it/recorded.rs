@@ -124,28 +124,6 @@ async fn a_run_that_was_cancelled_or_failed_or_was_stopped_keeps_its_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_runner_leaves_no_file_behind() {
-    for yard in Yard::each().await {
-        let url = simulate(quick()).await;
-        let runner = yard.runner().await;
-        let lost = yard.submit(&url, json!({"duration": 300})).await;
-        yard.measured(lost).await;
-        // The rows so far are in a file without a name: it is gone when its process is.
-        let data = runner.dir().join("data");
-        let names = std::fs::read_dir(&data).expect("a folder").map(|entry| entry.unwrap().path());
-        let rows: Vec<_> =
-            names.filter(|path| path.extension().is_none_or(|e| e != "db")).collect();
-        assert!(rows.is_empty(), "{rows:?}");
-        runner.kill();
-        assert_eq!(files_below(yard.artifacts()), 0);
-        let _other = yard.runner().await;
-        let ended = yard.ended(lost).await;
-        assert_eq!(ended.status, State::Lost);
-        assert_eq!(yard.store.requests(lost).await.unwrap(), None);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_artifact_store_that_fails_costs_the_rows_and_not_the_report() {
     for yard in Yard::each().await {
         let (_api, api) = yard.api().await;

@@ -8,6 +8,7 @@ mod ending;
 mod fairness;
 mod idempotent;
 mod interleaved;
+mod left;
 mod listing;
 mod measured;
 mod migrating;

@@ -4,7 +4,7 @@ use std::{fs, io::Write as _, path::Path};
 
 use shared::report::{HistogramUnit, HistogramV2, Histograms};
 use shared::{BenchmarkId, State};
-use store::{Artifacts, Deletion, Ending, Store, StoreError, StoredRequests};
+use store::{Artifacts, Deletion, Ending, REQUESTS, Store, StoreError, StoredRequests};
 use tempfile::TempDir;
 
 use crate::world::{World, ending, worlds};
@@ -51,7 +51,7 @@ async fn what_was_measured_stays_as_it_is_and_goes_with_its_benchmark() {
         assert_eq!(store.histograms(held.id).await.unwrap(), None);
 
         let artifacts = store.artifacts().unwrap();
-        let key = artifacts.put_requests(&held, file("rows"), 4).await.unwrap();
+        let key = artifacts.put_rows(&held, REQUESTS, file("rows"), 4).await.unwrap();
         let stored = StoredRequests { key, rows: 3, bytes: 4 };
         let complete = Ending {
             histograms: histograms(),
@@ -73,7 +73,7 @@ async fn what_was_measured_stays_as_it_is_and_goes_with_its_benchmark() {
 
         // what a runner left that lost this run before
         let earlier = store::Held { fence: 0, ..held };
-        artifacts.put_requests(&earlier, file("x"), 1).await.unwrap();
+        artifacts.put_rows(&earlier, REQUESTS, file("x"), 1).await.unwrap();
         assert_eq!(files_below(folder.path()), 2);
         assert_eq!(store.delete(held.id, false).await.unwrap(), Deletion::Deleted);
         assert_eq!(files_below(folder.path()), 0);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::request::NewBenchmark;
 use shared::{QueueState, RunnerId, RunnerState, State, TargetState, TargetUrl};
-use store::{Artifacts, Rules, Store, StoreError, StoredRequests};
+use store::{Artifacts, REQUESTS, Rules, Store, StoreError, StoredRequests};
 
 use crate::world::{World, ending, registration, request, worlds};
 
@@ -165,7 +165,7 @@ async fn what_was_measured_goes_in_time_and_the_report_stays() {
         for _ in 0..3 {
             let held = world.loading().await;
             let file = tempfile::tempfile().unwrap();
-            let key = artifacts.put_requests(&held, file, 0).await.unwrap();
+            let key = artifacts.put_rows(&held, REQUESTS, file, 0).await.unwrap();
             let mut ending = ending(State::Completed);
             ending.requests = Some(StoredRequests { key, rows: 0, bytes: 0 });
             world.store.finish(&held, ending).await.unwrap();
