@@ -43,6 +43,9 @@ struct Options {
     /// Benchmarks of E11
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
     runs: u32,
+    /// Clients of E11 who ask for a benchmark, once a second each; a fifth as many follow events
+    #[arg(long, default_value_t = 1_000)]
+    clients: u64,
     /// Print the rows of the table in docs/durability.md, too
     #[arg(long)]
     table: bool,
@@ -84,8 +87,8 @@ async fn main() -> ExitCode {
     let is_wanted = |kind: &str| options.database.as_ref().is_none_or(|only| only == kind);
     let mut tallies = Vec::new();
     for experiment in all {
-        let Options { from, cycles, runs, .. } = options;
-        let plan = Plan { seed, from, cycles, is_asked_for, runs };
+        let Options { from, cycles, runs, clients, .. } = options;
+        let plan = Plan { seed, from, cycles, is_asked_for, runs, clients };
         let mut databases = Vec::new();
         if is_wanted("postgres") {
             databases.extend(TestDatabase::postgres().await);

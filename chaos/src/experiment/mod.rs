@@ -95,7 +95,7 @@ impl Experiment {
             Self::Restarts => "SIGTERM of everything in turn under load",
             Self::Limits => "full disks, 256 files",
             Self::Clocks => "clocks of runners jump by an hour or a second",
-            Self::Storm => "a long queue, 50 targets, 12 runners, 1,000 who ask and 200 who follow",
+            Self::Storm => "a long queue, 50 targets, 12 runners, clients who ask and follow",
             Self::Cancel => "cancel to last request",
             Self::PickUp => "accepted to first request",
             Self::Versions => "columns added and dropped under load, restarts in between",
@@ -198,7 +198,10 @@ impl Experiment {
                         let clocks = clocks.as_ref().expect("looked for above");
                         clocks::jump(&mut cycle, clocks).await
                     }
-                    Self::Storm => storm::pass(&mut cycle, plan.runs as usize).await,
+                    Self::Storm => {
+                        let runs = usize::try_from(plan.runs).unwrap_or_default();
+                        storm::pass(&mut cycle, runs, plan.clients).await
+                    }
                     Self::Versions => versions::migrate(&mut cycle).await,
                     Self::FrozenRunner => runners::freeze(&mut cycle).await,
                     Self::CutLines => lines::cut(&mut cycle).await,
@@ -234,6 +237,8 @@ pub(crate) struct Plan {
     pub(crate) is_asked_for: bool,
     /// Benchmarks of a storm.
     pub(crate) runs: u32,
+    /// Clients who ask for them meanwhile, once a second each.
+    pub(crate) clients: u64,
 }
 
 /// One cycle of an experiment.

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -26,10 +26,8 @@ const RUNNERS: usize = 12;
 const OWNERS: usize = 12;
 /// Clients that submit at the same time.
 const SUBMITTING: usize = 8;
-/// Clients that ask for a benchmark once a second.
-const POLLERS: u64 = 1_000;
-/// Clients that follow a benchmark's events.
-const FOLLOWERS: usize = 200;
+/// Of those who ask for a benchmark once a second, one in so many follows its events besides.
+const ASKING_FOR_EACH_FOLLOWER: u64 = 5;
 /// Benchmarks that are looked at one by one in the end.
 const LOOKED_AT: usize = 200;
 
@@ -48,10 +46,10 @@ fn token(owner: usize) -> String {
 }
 
 /// E11 and E12: `runs` benchmarks of one request each are submitted; then twelve runners come, and
-/// a thousand clients ask how it goes while two hundred follow events.
-pub(super) async fn pass(cycle: &mut Cycle<'_>, runs: usize) -> anyhow::Result<()> {
+/// `clients` ask how it goes, each once a second, while others follow events.
+pub(super) async fn pass(cycle: &mut Cycle<'_>, runs: usize, clients: u64) -> anyhow::Result<()> {
     let ids = enqueue(cycle, runs).await?;
-    let audience = Audience::gather(cycle.yard, &ids);
+    let audience = Audience::gather(cycle.yard, &ids, clients);
     let watching = tokio::spawn(most_memory(
         cycle.yard.apis.iter().map(|api| api.process.id()).collect(),
         Arc::clone(&audience.over),
@@ -117,24 +115,27 @@ fn rate(cycle: &mut Cycle<'_>, what: &'static str, count: usize, took: Duration)
 struct Audience {
     over: Arc<AtomicBool>,
     asking: JoinSet<()>,
-    following: JoinSet<anyhow::Result<()>>,
+    /// How often each was cut off before the end.
+    following: JoinSet<anyhow::Result<u32>>,
     /// Milliseconds of each answer.
     answers: Arc<Mutex<Vec<f64>>>,
-    failed: Arc<AtomicUsize>,
+    /// What else they were told.
+    failed: Arc<Mutex<BTreeMap<String, u32>>>,
 }
 
 impl Audience {
-    fn gather(yard: &Yard, ids: &[i64]) -> Self {
-        let (over, failed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    fn gather(yard: &Yard, ids: &[i64], clients: u64) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let failed = Arc::new(Mutex::new(BTreeMap::new()));
         let answers = Arc::new(Mutex::new(Vec::new()));
         let mut asking = JoinSet::new();
-        for nth in 0..POLLERS {
+        for nth in 0..clients {
             let (client, apis) = (yard.client.clone(), yard.api_urls());
             let which = usize::try_from(nth).unwrap_or_default();
             let url = format!("{}/api/v1/benchmarks/{}", apis[which % 2], ids[which % ids.len()]);
-            let (over, failed, answers) = (over.clone(), failed.clone(), answers.clone());
+            let (over, failed, answers) = (over.clone(), Arc::clone(&failed), answers.clone());
             asking.spawn(async move {
-                sleep(Duration::from_millis(1_000 * nth / POLLERS)).await;
+                sleep(Duration::from_millis(1_000 * nth / clients)).await;
                 while !over.load(Relaxed) {
                     let asked = Instant::now();
                     match client.get(&url).await {
@@ -142,24 +143,33 @@ impl Audience {
                             let ms = asked.elapsed().as_secs_f64() * 1e3;
                             answers.lock().expect("nobody panics").push(ms);
                         }
-                        _ => _ = failed.fetch_add(1, Relaxed),
+                        other => {
+                            let told = other.map(|said| said.status.to_string());
+                            let told = told.unwrap_or_else(|error| format!("{error:#}"));
+                            *failed.lock().expect("nobody panics").entry(told).or_default() += 1;
+                        }
                     }
                     sleep(Duration::from_secs(1).saturating_sub(asked.elapsed())).await;
                 }
             });
         }
         let mut following = JoinSet::new();
-        for nth in 0..FOLLOWERS {
+        let followers = usize::try_from(clients / ASKING_FOR_EACH_FOLLOWER).unwrap_or_default();
+        for nth in 0..followers {
             let (client, apis) = (yard.client.clone(), yard.api_urls());
             // From all over the queue.
-            let (api, id) = (apis[nth % 2].clone(), ids[nth * ids.len() / FOLLOWERS]);
+            let (api, id) = (apis[nth % 2].clone(), ids[nth * ids.len() / followers]);
             following.spawn(async move {
-                let told = client.told(&api, id).await?;
-                anyhow::ensure!(
-                    told.last().is_some_and(|(_, last)| last == "completed"),
-                    "{told:?}"
-                );
-                Ok(())
+                // Whoever is cut off comes again, as a browser does.
+                for cut_off in 0..100 {
+                    match client.told(&api, id).await {
+                        Ok(told) if told.last().is_some_and(|(_, last)| last == "completed") => {
+                            return Ok(cut_off);
+                        }
+                        _ => sleep(Duration::from_secs(3)).await,
+                    }
+                }
+                anyhow::bail!("benchmark {id} is never told to the end")
             });
         }
         Self { over, asking, following, answers, failed }
@@ -170,16 +180,16 @@ impl Audience {
         self.asking.join_all().await;
         for followed in self.following.join_all().await {
             match followed {
-                Ok(()) => cycle.tally.count("followed to the end"),
+                Ok(0) => cycle.tally.count("followed to the end"),
+                Ok(_) => cycle.tally.count("followed to the end, cut off meanwhile"),
                 Err(broken) => cycle.tally.violation(&format!("a stream of events: {broken:#}")),
             }
         }
         for ms in self.answers.lock().expect("nobody panics").drain(..) {
             cycle.tally.took("answered", ms);
         }
-        let failed = self.failed.load(Relaxed);
-        if failed > 0 {
-            cycle.tally.violation(&format!("{failed} requests of clients failed"));
+        for (told, times) in self.failed.lock().expect("nobody panics").iter() {
+            cycle.tally.violation(&format!("{times} requests of clients: {told}"));
         }
     }
 }
