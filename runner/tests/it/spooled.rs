@@ -173,7 +173,15 @@ async fn a_runner_that_was_frozen_and_lost_its_run_keeps_the_rows_when_it_wakes(
         let frozen = machine.runner(&yard).await;
         let lost = yard.submit(&url, json!({"duration": 300})).await;
         yard.measured(lost).await;
-        frozen.pause();
+        // Not while it holds SQLite's one lock: nobody could do anything then.
+        loop {
+            frozen.pause();
+            let swept = tokio::time::timeout(Duration::from_secs(2), yard.store.sweep()).await;
+            if matches!(swept, Ok(Ok(_))) {
+                break;
+            }
+            frozen.resume();
+        }
         let _other = machine.runner(&yard).await;
         let ended = yard.ended(lost).await;
         assert_eq!(ended.reason.as_ref().unwrap().code, ReasonCode::RunnerLost);
