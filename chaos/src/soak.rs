@@ -146,14 +146,19 @@ fn look(process: u32, runs: i64) -> Option<Look> {
 /// Makes tickets and keys a day older, and has everything thrown away that is old enough; how many
 /// tickets there were.
 async fn a_day_passes(yard: &Yard) -> anyhow::Result<i64> {
-    let (jobs, older) = if yard.is_postgres() {
-        ("apalis.jobs", "done_at = done_at - interval '25 hours'")
+    let (jobs, older, waiting) = if yard.is_postgres() {
+        (
+            "apalis.jobs",
+            "done_at = done_at - interval '25 hours'",
+            "run_at = run_at - interval '25 hours'",
+        )
     } else {
-        ("Jobs", "done_at = done_at - 90000")
+        ("Jobs", "done_at = done_at - 90000", "run_at = run_at - 90000")
     };
     let count = format!("SELECT count(*) FROM {jobs}");
     let tickets: i64 = ask(yard, &count).await?[0].try_get_by_index(0)?;
     ask(yard, &format!("UPDATE {jobs} SET {older} WHERE done_at IS NOT NULL")).await?;
+    ask(yard, &format!("UPDATE {jobs} SET {waiting} WHERE done_at IS NULL")).await?;
     ask(yard, "UPDATE chore SET due_at_ms = 0").await?;
     let due = "SELECT count(*) FROM chore WHERE due_at_ms = 0";
     let begun = Instant::now();

@@ -60,8 +60,9 @@ pub(crate) enum Queue {
 struct Sql {
     push: &'static str,
     due_without_ticket: &'static str,
-    /// Tickets first: they point to workers.
-    prune: [&'static str; 2],
+    /// Tickets that are done; those that nobody took and whose benchmark no longer waits, as a
+    /// runner leaves them that goes from one run to the next; workers, to which tickets point.
+    prune: [&'static str; 3],
 }
 
 /// Of each first target the next benchmark that may begin, where no live ticket names it. A ticket
@@ -95,6 +96,9 @@ const SQLITE: Sql = Sql {
     prune: [
         "DELETE FROM Jobs WHERE job_type = $1 AND status IN ('Done', 'Failed', 'Killed') \
          AND done_at < unixepoch() - 86400",
+        "DELETE FROM Jobs WHERE job_type = $1 AND status = 'Pending' AND run_at < unixepoch() - 60 \
+         AND json_extract(CAST(job AS TEXT), '$.benchmark') NOT IN \
+         (SELECT id FROM benchmark WHERE status = 'queued')",
         "DELETE FROM Workers WHERE worker_type = $1 AND last_seen < unixepoch() - 86400 \
          AND NOT EXISTS (SELECT 1 FROM Jobs WHERE Jobs.lock_by = Workers.id)",
     ],
@@ -112,6 +116,10 @@ const POSTGRES: Sql = Sql {
     prune: [
         "DELETE FROM apalis.jobs WHERE job_type = $1 AND status IN ('Done', 'Failed', 'Killed') \
          AND done_at < now() - interval '1 day'",
+        "DELETE FROM apalis.jobs WHERE job_type = $1 AND status = 'Pending' \
+         AND run_at < now() - interval '1 minute' \
+         AND (convert_from(job, 'UTF8')::jsonb ->> 'benchmark')::bigint NOT IN \
+         (SELECT id FROM benchmark WHERE status = 'queued')",
         "DELETE FROM apalis.workers WHERE worker_type = $1 \
          AND last_seen < now() - interval '1 day' \
          AND NOT EXISTS (SELECT 1 FROM apalis.jobs WHERE lock_by = apalis.workers.id)",

@@ -116,6 +116,25 @@ async fn old_tickets_and_workers_are_thrown_away() {
     }
 }
 
+#[tokio::test]
+async fn tickets_of_benchmarks_that_no_longer_wait_are_thrown_away() {
+    for world in worlds().await {
+        let (jobs, older) = if world.database.is_postgres() {
+            ("apalis.jobs", "run_at - interval '2 minutes'")
+        } else {
+            ("Jobs", "run_at - 120")
+        };
+        world.running().await;
+        world.submit().await;
+        world.prune_is_due().await;
+        assert_eq!(world.store.sweep().await.unwrap().pruned, 0, "somebody may be at it");
+        world.execute(&format!("UPDATE {jobs} SET run_at = {older}")).await.unwrap();
+        world.prune_is_due().await;
+        assert_eq!(world.store.sweep().await.unwrap().pruned, 1);
+        assert_eq!(world.tickets().await, 1, "of the one that waits");
+    }
+}
+
 /// Begun loads, by benchmark.
 type Loads = Arc<Mutex<BTreeMap<BenchmarkId, u32>>>;
 
