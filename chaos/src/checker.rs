@@ -21,7 +21,7 @@ pub(crate) struct Record {
     pub(crate) finished_at_ms: Option<i64>,
     pub(crate) report: Option<Value>,
     pub(crate) events: Vec<Event>,
-    /// Sealed keys and unfinished figures that are left of it.
+    /// Sealed keys, unfinished figures and shards that are left of it.
     left: i64,
 }
 
@@ -52,6 +52,7 @@ pub(crate) async fn records(yard: &Yard, ids: &[i64]) -> anyhow::Result<Vec<Reco
         "SELECT id, status, reason_code, fence, target_key, load_started_at_ms, finished_at_ms, \
          CAST(report AS TEXT), CAST((SELECT count(*) FROM benchmark_secret s WHERE s.benchmark_id = \
          benchmark.id) + (SELECT count(*) FROM benchmark_partial p WHERE p.benchmark_id = \
+         benchmark.id) + (SELECT count(*) FROM benchmark_shard h WHERE h.benchmark_id = \
          benchmark.id) AS BIGINT) FROM benchmark WHERE id IN ({list}) ORDER BY id"
     );
     let mut records = Vec::new();

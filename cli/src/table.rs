@@ -93,6 +93,13 @@ fn head(facts: &mut Facts, benchmark: &Benchmark) {
     };
     let turns = spec.turns.map_or(String::new(), |turns| format!(", {} turns", turns.get()));
     facts.add("Prompts", format!("{}{turns}, seed {}{answers}", spec.dataset, spec.seed.get()));
+    if let Some(shards) = benchmark.report.as_ref().map(|report| &report.environment.shards)
+        && !shards.is_empty()
+    {
+        let error = shards.iter().map(|shard| shard.clock_error_ms).fold(0.0, f64::max);
+        let begun = format!("begun together to {} ms", decimal(error, 1));
+        facts.add("Runners", format!("{}, {begun}", shards.len()));
+    }
     if !benchmark.notes.is_empty() {
         facts.add("Notes", shortened(&benchmark.notes));
     }

@@ -95,6 +95,10 @@ impl Together {
         let most = if stop { most.min(MOST_STOPPING) } else { most };
         let gathered = self.gathering.ended(stop, most).await;
         outcome.join(&gathered.figures);
+        let started = outcome.report.requests.started;
+        if let Some(recorded) = &mut outcome.report.recorded {
+            recorded.missing = started.saturating_sub(recorded.rows);
+        }
         let shards = std::iter::once(self.own).chain(gathered.environments);
         outcome.report.environment.shards = shards.collect();
         outcome.progress = self.gathering.progress(&outcome.progress).await;
@@ -250,11 +254,16 @@ impl Gathering {
             }
             None => None,
         };
-        Gathered {
-            figures: self.figures().await,
-            environments: shards.into_iter().filter_map(|shard| shard.environment).collect(),
-            lost,
-        }
+        let figures = self.figures().await;
+        let is_whole = figures.len() + 1 == self.of as usize;
+        let untold = || {
+            let detail =
+                "what another runner measured cannot be read; its log and this one's say why";
+            Reason::new(ReasonCode::ShardLost, detail)
+        };
+        let environments = shards.into_iter().filter_map(|shard| shard.environment).collect();
+        let lost = lost.or_else(|| (!is_whole).then(untold));
+        Gathered { figures, environments, lost }
     }
 
     /// What the others have measured so far, as far as they told.

@@ -21,8 +21,8 @@ pub struct QueueState {
     /// Labels that queued benchmarks ask for and no runner that takes work has, the first 1,000.
     #[serde(default)]
     pub unplaced: Vec<Unplaced>,
-    /// Queued benchmarks that need more users than each runner that takes work has room for; 0
-    /// where there is none.
+    /// Queued benchmarks that want more runners than take work, or more users than those have room
+    /// for together; 0 where there is no runner.
     #[serde(default)]
     pub too_large: u64,
     /// Runners that live and take work.

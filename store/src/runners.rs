@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use entity::{benchmark, runner};
+use entity::{benchmark, benchmark_shard, runner};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Set,
 };
 use shared::{Capacity, Labels, Runner, RunnerId, RunnerState, State};
 
-use crate::{Store, StoreError, clock, rows};
+use crate::{ShardStatus, Store, StoreError, clock, rows};
 
 /// A runner that has just started.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,17 +93,7 @@ impl Store {
                 .await?;
             row.drain_requested_at_ms = Some(now);
         }
-        let held = benchmark::Entity::find()
-            .select_only()
-            .column(benchmark::Column::Id)
-            .filter(benchmark::Column::RunnerId.eq(&*id))
-            .filter(
-                benchmark::Column::Status
-                    .is_in([State::Running.as_str(), State::Cancelling.as_str()]),
-            )
-            .into_tuple()
-            .one(&tx)
-            .await?;
+        let held = held_by_runners(&tx).await?.get(&*id).copied();
         let found = rows::runner(row, held, now - self.lease().ttl_ms());
         if found.state == RunnerState::Gone {
             return Err(StoreError::RunnerGone(runner.clone()));
@@ -115,19 +106,7 @@ impl Store {
     pub async fn runners(&self) -> Result<Vec<Runner>, StoreError> {
         let c = &self.inner.database.main;
         let now = clock::now(c).await?;
-        let held: Vec<(Option<String>, i64)> = benchmark::Entity::find()
-            .select_only()
-            .column(benchmark::Column::RunnerId)
-            .column(benchmark::Column::Id)
-            .filter(
-                benchmark::Column::Status
-                    .is_in([State::Running.as_str(), State::Cancelling.as_str()]),
-            )
-            .into_tuple()
-            .all(c)
-            .await?;
-        let held: HashMap<String, i64> =
-            held.into_iter().filter_map(|(runner, id)| Some((runner?, id))).collect();
+        let held = held_by_runners(c).await?;
         let found = runner::Entity::find()
             .order_by_desc(runner::Column::BootedAtMs)
             .order_by_desc(runner::Column::Id)
@@ -142,4 +121,26 @@ impl Store {
             })
             .collect())
     }
+}
+
+/// What each runner has that has any: a run, or a part of the load of one.
+async fn held_by_runners<C: ConnectionTrait>(c: &C) -> Result<HashMap<String, i64>, StoreError> {
+    let active =
+        benchmark::Column::Status.is_in([State::Running.as_str(), State::Cancelling.as_str()]);
+    let runs: Vec<(Option<String>, i64)> = benchmark::Entity::find()
+        .select_only()
+        .columns([benchmark::Column::RunnerId, benchmark::Column::Id])
+        .filter(active)
+        .into_tuple()
+        .all(c)
+        .await?;
+    let shards: Vec<(Option<String>, i64)> = benchmark_shard::Entity::find()
+        .select_only()
+        .columns([benchmark_shard::Column::RunnerId, benchmark_shard::Column::BenchmarkId])
+        .filter(benchmark_shard::Column::Status.is_in(ShardStatus::HELD.map(ShardStatus::as_str)))
+        .into_tuple()
+        .all(c)
+        .await?;
+    let held = runs.into_iter().chain(shards);
+    Ok(held.filter_map(|(runner, id)| Some((runner?, id))).collect())
 }

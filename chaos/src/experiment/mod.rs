@@ -9,6 +9,7 @@ mod limits;
 mod lines;
 mod restarts;
 mod runners;
+mod shards;
 mod storm;
 mod versions;
 
@@ -48,10 +49,11 @@ pub(crate) enum Experiment {
     PickUp,
     Versions,
     Backup,
+    LostShard,
 }
 
 impl Experiment {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::KilledRunner,
         Self::KilledApi,
         Self::KilledDatabase,
@@ -65,6 +67,7 @@ impl Experiment {
         Self::PickUp,
         Self::Versions,
         Self::Backup,
+        Self::LostShard,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -82,6 +85,7 @@ impl Experiment {
             Self::PickUp => "E14",
             Self::Versions => "E22",
             Self::Backup => "E23",
+            Self::LostShard => "S1",
         }
     }
 
@@ -100,6 +104,7 @@ impl Experiment {
             Self::PickUp => "accepted to first request",
             Self::Versions => "columns added and dropped under load, restarts in between",
             Self::Backup => "a backup brought back under living runners",
+            Self::LostShard => "kill -9 or SIGSTOP of one of several runners of a load",
         }
     }
 
@@ -110,7 +115,7 @@ impl Experiment {
             Self::KilledRunner | Self::KilledDatabase => 3,
             // Each cycle of the second is another limit.
             Self::KilledApi | Self::Limits => 4,
-            Self::CutLines => 2,
+            Self::CutLines | Self::LostShard => 2,
             Self::FrozenRunner | Self::Restarts | Self::Versions | Self::Backup => 1,
             Self::Cancel | Self::PickUp => 6,
             // For people: minutes of a whole machine, or a library that is seldom there.
@@ -186,6 +191,7 @@ impl Experiment {
                         let server = server.as_ref().expect("looked for above");
                         database::kill(&mut cycle, server).await
                     }
+                    Self::LostShard => shards::lose(&mut cycle).await,
                     Self::Backup => {
                         let server = server.as_ref().expect("looked for above");
                         backup::restore(&mut cycle, server).await

@@ -76,6 +76,11 @@ async fn several_runners_send_a_schedule_together_each_request_once() {
         let series = yard.store.timeseries(ended.id).await.unwrap();
         assert_eq!(series.iter().map(|second| second.started).sum::<u64>(), 120);
         assert_eq!(ended.progress.requests, 120);
+        // the rows are those of the first shard: every third request
+        let recorded = report.recorded.as_ref().unwrap();
+        assert_eq!((recorded.rows, recorded.missing), (40, 80));
+        let stored = yard.store.requests(ended.id).await.unwrap().unwrap();
+        assert_eq!(stored.rows, 40);
     }
 }
 

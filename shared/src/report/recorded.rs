@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Recorded {
     /// Rows in the file: `requests.started`, unless some are missing.
     pub rows: u64,
-    /// Requests whose rows were left out, because the file was written too slowly.
+    /// Requests whose rows were left out: the file was written too slowly, or another of several
+    /// runners sent them.
     pub missing: u64,
     /// Why there is no file, or only a broken one; none: there is.
     pub error: Option<String>,

@@ -1,0 +1,42 @@
+//! Loads that several runners make together, and one of them dies or stands still.
+
+use serde_json::json;
+
+use super::Cycle;
+use crate::checker::Leeway;
+
+/// S1: of the runners that make a load together one is killed or frozen at any time, be it that which
+/// holds the run or another.
+pub(super) async fn lose(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
+    let open = cycle.below(2) == 0;
+    let runners = 2 + cycle.below(2);
+    let fields = match open {
+        true => json!({"runners": runners, "duration": 4, "user": 6, "rate": 60}),
+        false => json!({"runners": runners, "duration": 4, "user": 6}),
+    };
+    let ids = cycle.submit_to(&[0, 0, 1], &fields).await?;
+    let (victim, wait) = (cycle.below(3), cycle.ms(0, 9_000));
+    tokio::time::sleep(wait).await;
+    let freezes = cycle.below(2) == 0;
+    if freezes {
+        cycle.yard.runners[victim].process.pause();
+        let asleep = cycle.ms(500, 6_000);
+        tokio::time::sleep(asleep).await;
+        cycle.yard.runners[victim].process.resume();
+    } else {
+        cycle.yard.runners[victim].process.kill();
+        cycle.yard.replace_runner(victim).await;
+    }
+    let leeway = Leeway { may_wake: freezes, ..Leeway::default() };
+    let found = cycle.settle(&ids, leeway).await?;
+    for record in &found.records {
+        let made_by = record
+            .report
+            .as_ref()
+            .and_then(|report| report["environment"]["shards"].as_array().map(Vec::len));
+        if made_by == Some(runners) {
+            cycle.tally.count("made together");
+        }
+    }
+    Ok(())
+}
