@@ -10,10 +10,10 @@ use crate::checker::Leeway;
 pub(super) async fn lose(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
     let open = cycle.below(2) == 0;
     let runners = 2 + cycle.below(2);
-    let fields = match open {
-        true => json!({"runners": runners, "duration": 4, "user": 6, "rate": 60}),
-        false => json!({"runners": runners, "duration": 4, "user": 6}),
-    };
+    let mut fields = json!({"runners": runners, "duration": 4, "user": 6});
+    if open {
+        fields["rate"] = json!(60);
+    }
     let ids = cycle.submit_to(&[0, 0, 1], &fields).await?;
     let (victim, wait) = (cycle.below(3), cycle.ms(0, 9_000));
     tokio::time::sleep(wait).await;
