@@ -9,7 +9,7 @@ use std::time::Duration;
 use entity::{benchmark, benchmark_shard, runner};
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Statement,
 };
 use shared::report::ShardEnvironment;
 use shared::{BenchmarkId, Progress, Reason, RunnerId, RunnerState, State};
@@ -21,6 +21,9 @@ use crate::{Store, StoreError, StoredRequests, clock, queue, rows};
 /// How long a run that wants several runners lets others go first while too few are free. Then it is
 /// kept for: runners that come free take nothing else that comes after it.
 const PATIENCE_MS: i64 = 30_000;
+
+/// Names the lock of whoever looks for runners for a load: "gather" in ASCII.
+const GATHERING_LOCK: i64 = 0x6761_7468_6572;
 
 /// A shard as its row tells, to whoever holds the run.
 #[derive(Clone, Debug)]
@@ -62,6 +65,13 @@ pub(crate) async fn are_enough_free<C: ConnectionTrait>(
     me: &RunnerId,
     seen_ms: i64,
 ) -> Result<bool, StoreError> {
+    if clock::is_postgres(c) {
+        // Two that look at once would count the same runners, and both wait for them in vain.
+        let sql = "SELECT pg_advisory_xact_lock($1)";
+        let lock = [GATHERING_LOCK.into()];
+        let backend = c.get_database_backend();
+        c.execute_raw(Statement::from_sql_and_values(backend, sql, lock)).await?;
+    }
     let running = Query::select()
         .column(benchmark::Column::RunnerId)
         .from(benchmark::Entity)
@@ -91,7 +101,16 @@ pub(crate) async fn are_enough_free<C: ConnectionTrait>(
         .await?;
     let asked = rows::labels(row.labels.as_ref());
     let free = free.iter().filter(|has| asked.are_all_in(&rows::labels(has.as_ref()))).count();
-    Ok(free + 1 >= of as usize)
+    // What others have been offered and not taken yet is as good as taken.
+    let offered: Option<i64> = benchmark_shard::Entity::find()
+        .select_only()
+        .expr(Expr::col(benchmark_shard::Column::Shard).count())
+        .filter(benchmark_shard::Column::Status.eq(Status::Waiting.as_str()))
+        .into_tuple()
+        .one(c)
+        .await?;
+    let offered = usize::try_from(offered.unwrap_or(0)).unwrap_or(usize::MAX);
+    Ok((free + 1).saturating_sub(offered) >= of as usize)
 }
 
 /// Whether runners are kept free for `row`, which has waited until `now`.

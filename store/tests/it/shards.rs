@@ -80,6 +80,23 @@ async fn it_waits_for_as_many_runners_as_it_wants_and_lets_others_go_first() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runners_that_are_promised_to_one_run_are_not_free_for_another() {
+    for world in worlds().await {
+        world.runners(&["a", "b", "c"]).await;
+        for _ in 0..4 {
+            world.submit_with(&[("runners", "2")]).await;
+        }
+        let mut asking = tokio::task::JoinSet::new();
+        for name in ["a", "b", "c"] {
+            let store = world.another_store().await;
+            asking.spawn(async move { store.claim(&RunnerId(name.into()), 1_000).await.unwrap() });
+        }
+        let claims: Vec<Claim> = asking.join_all().await.into_iter().flatten().collect();
+        assert_eq!(claims.len(), 1, "three runners are enough for one of them: {claims:?}");
+    }
+}
+
 #[tokio::test]
 async fn after_a_while_runners_are_kept_free_for_it() {
     for world in worlds().await {
