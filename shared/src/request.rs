@@ -10,6 +10,7 @@ mod fields;
 mod load;
 mod objectives;
 mod reader;
+mod runners;
 mod urls;
 mod waiting;
 
@@ -25,8 +26,7 @@ pub use self::{
 };
 use crate::{
     BenchmarkSpec, DurationS, FieldError, MaxTokens, MinTokens, ModelName, OutOfRange, Output,
-    PromptSource, Runners, Sampling, Seed, SpawnRate, TargetUrl, Timeouts, TokenizerSource, Users,
-    Waiting,
+    PromptSource, Sampling, Seed, SpawnRate, TargetUrl, Timeouts, TokenizerSource, Users, Waiting,
 };
 
 /// Field names and values as they came, before anything is known of them. Values from query
@@ -152,13 +152,7 @@ impl NewBenchmark {
         let scrape = read.flag("scrape", true);
         let record_tokens = read.flag("record_tokens", false);
         let on_lost = read.parsed("on_lost").unwrap_or_default();
-        let runners: Option<Runners> = read.optional("runners");
-        if let Some(runners) = runners {
-            let users = load.peak_users().get();
-            if runners.get() > users {
-                read.refuse("runners", format!("runners must be at most the requests open at once, which are {users} (`user`, `max_concurrency`), not {}", runners.get()));
-            }
-        }
+        let runners = read.runners(&load);
 
         match (url, read.errors) {
             (Some(url), errors) if errors.is_empty() => Ok(Self {

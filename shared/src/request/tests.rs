@@ -215,6 +215,33 @@ fn what_becomes_of_a_lost_run_is_in_its_spec_only_where_it_was_asked_for() {
 }
 
 #[test]
+fn no_more_runners_are_asked_for_than_there_are_requests_at_once() {
+    let runners = |mut fields: Value| {
+        fields["url"] = "http://x.example".into();
+        fields
+    };
+    let spec = |fields| parse(runners(fields)).unwrap().spec;
+    let plain = serde_json::to_value(spec(json!({}))).unwrap();
+    assert!(plain.get("runners").is_none());
+    assert_eq!(serde_json::to_value(spec(json!({"runners": "4"}))).unwrap()["runners"], 4);
+    for (fields, said) in [
+        (json!({"runners": 65}), "runners must be between 1 and 64, not 65"),
+        (
+            json!({"runners": 3, "user": 2}),
+            "runners must be at most the requests open at once (`user`, `max_concurrency`), which \
+             are 2, not 3",
+        ),
+        (
+            json!({"runners": 5, "rate": 10, "max_concurrency": 4}),
+            "runners must be at most the requests open at once (`user`, `max_concurrency`), which \
+             are 4, not 5",
+        ),
+    ] {
+        assert_eq!(refusals(runners(fields)), [said]);
+    }
+}
+
+#[test]
 fn what_stops_a_run_is_in_its_spec_only_where_it_was_asked_for() {
     let stops = |mut fields: Value| {
         fields["url"] = "http://x.example".into();
