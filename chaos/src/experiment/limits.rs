@@ -115,11 +115,13 @@ async fn without_room_for_anything(
     sleep(wait).await;
     database.fill()?;
     let until = Instant::now() + lasts;
-    let mut refused = 0;
+    let (mut nth, mut refused) = (0, 0);
     let mut late = Vec::new();
     while Instant::now() < until {
-        let api = cycle.yard.apis[refused % 2].url.clone();
-        let key = cycle.key(100 + refused);
+        // Each time another one: the same again would be answered by what came of it.
+        let api = cycle.yard.apis[nth % 2].url.clone();
+        let key = cycle.key(100 + nth);
+        nth += 1;
         let asked = json!({"url": cycle.yard.target(0), "user": 1, "duration": 1, "notes": key});
         let url = format!("{api}/api/v1/benchmarks");
         let said = cycle.yard.client.post(&url, &asked, Some(&key)).await?;
