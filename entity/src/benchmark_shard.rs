@@ -19,8 +19,6 @@ pub struct Model {
     /// Who has it; none while it waits.
     pub runner_id: Option<String>,
     pub lease_until_ms: Option<i64>,
-    /// How far its runner's idea of the database's clock may be off.
-    pub clock_error_us: Option<i64>,
     /// When all begin, in unix microseconds by the database's clock; none: they do not yet.
     pub start_at_us: Option<i64>,
     /// Whether its runner is to stop at once and to tell what it measured.
@@ -36,9 +34,6 @@ pub struct Model {
     pub figures_seq: i64,
     /// What it measured so far, in the instrument's own form.
     pub figures: Option<Vec<u8>>,
-    /// The file of its requests.
-    #[sea_orm(column_type = "JsonBinary", nullable)]
-    pub requests: Option<Json>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

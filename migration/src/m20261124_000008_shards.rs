@@ -30,7 +30,6 @@ impl MigrationTrait for Migration {
             .col(integer("users"))
             .col(text_null("runner_id"))
             .col(big_integer_null("lease_until_ms"))
-            .col(big_integer_null("clock_error_us"))
             .col(big_integer_null("start_at_us"))
             .col(boolean("stop").default(false))
             .col(json_binary_null("environment"))
@@ -38,7 +37,6 @@ impl MigrationTrait for Migration {
             .col(json_binary_null("progress"))
             .col(big_integer("figures_seq").default(0))
             .col(binary_null("figures"))
-            .col(json_binary_null("requests"))
             .primary_key(Index::create().col("benchmark_id").col("shard"))
             .foreign_key(
                 ForeignKey::create()

@@ -194,23 +194,28 @@ impl Gathering {
 
     /// Gives the order to stop where a runner is lost, or has stopped before its time. Never ends.
     async fn watch(&self, order: &StopOrder) {
+        let mut over_before = 0;
         loop {
             sleep(WATCH_EVERY).await;
-            match self.store.shards(&self.held).await {
-                Ok(shards) if shards.iter().any(is_lost) => order.give(StopCause::ShardLost),
-                Ok(shards) if self.has_braked(&shards).await => order.give(StopCause::Braked),
-                Ok(_) => {}
+            let shards = match self.store.shards(&self.held).await {
+                Ok(shards) => shards,
                 Err(error) => {
                     tracing::warn!(benchmark = %self.held.id, error = %causes(&error), "cannot watch the other runners");
+                    continue;
+                }
+            };
+            if shards.iter().any(is_lost) {
+                order.give(StopCause::ShardLost);
+            }
+            // Of those that have ended, one may have because of what it measured.
+            let over = shards.iter().filter(|shard| shard.status.is_over()).count();
+            if over > over_before {
+                over_before = over;
+                if self.figures().await.iter().any(|figures| figures.stopped().is_some()) {
+                    order.give(StopCause::Braked);
                 }
             }
         }
-    }
-
-    /// Whether one of the others has ended because of what it measured.
-    async fn has_braked(&self, shards: &[ShardState]) -> bool {
-        shards.iter().any(|shard| shard.status.is_over())
-            && self.figures().await.iter().any(|figures| figures.stopped().is_some())
     }
 
     /// Waits until the others have told all they measured, for `most` at most. `stop`: they are to

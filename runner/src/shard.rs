@@ -93,7 +93,7 @@ impl Inner {
             () = self.shutdown.draining().cancelled() => return End::GivenBack,
         };
         let environment = environment(&prepared, shard, &clock);
-        match self.store.shard_ready(&held, clock.error, &environment).await {
+        match self.store.shard_ready(&held, &environment).await {
             Ok(()) => {}
             Err(StoreError::Lost(_)) => return End::Over,
             Err(error) => {
@@ -161,7 +161,7 @@ impl Inner {
         });
         let give_up_at = tokio::time::Instant::now() + MOST_STORING;
         loop {
-            match self.store.end_shard(held, reason, measured.clone(), None).await {
+            match self.store.end_shard(held, reason, measured.clone()).await {
                 Ok(()) => return tracing::info!(benchmark = %held, ?reason, "shard is over"),
                 Err(lost @ StoreError::Lost(_)) => {
                     measures::failed(&lost);

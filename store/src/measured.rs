@@ -4,7 +4,6 @@
 
 use entity::{benchmark, benchmark_artifact, benchmark_event, benchmark_histogram};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{BenchmarkId, RunnerId, State, report::Histograms};
 
@@ -14,7 +13,7 @@ use crate::{Held, Store, StoreError, artifacts, rows, transition};
 pub const REQUESTS: &str = "requests";
 
 /// The file of a benchmark's requests, in the artifact store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRequests {
     /// Its key.
     pub key: String,

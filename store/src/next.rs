@@ -102,7 +102,7 @@ macro_rules! targets {
 }
 pub(crate) use targets;
 
-/// Whether the runner `$4` has every label that the row `b` asks for. Most ask for none.
+/// Whether the runner `$5` has every label that the row `b` asks for. Most ask for none.
 macro_rules! has_labels_sqlite {
     () => {
         "(b.labels IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(b.labels) AS asked WHERE NOT EXISTS \

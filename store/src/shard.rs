@@ -13,7 +13,7 @@ use shared::report::ShardEnvironment;
 use shared::{BenchmarkId, BenchmarkSpec, Progress, Reason, RunnerId, State};
 
 use crate::lease::{Held, in_time, still};
-use crate::{Renewal, SealedKeyError, Store, StoreError, StoredRequests, clock, rows};
+use crate::{Renewal, SealedKeyError, Store, StoreError, clock, rows};
 
 /// Shards that one claim looks at.
 const MOST_LOOKED_AT: u64 = 64;
@@ -226,15 +226,12 @@ impl Store {
     pub async fn shard_ready(
         &self,
         held: &HeldShard,
-        clock_error: Duration,
         environment: &ShardEnvironment,
     ) -> Result<(), StoreError> {
-        let error_us = i64::try_from(clock_error.as_micros()).unwrap_or(i64::MAX);
         self.write_shard(
             held,
             &[
                 (benchmark_shard::Column::Status, word(Status::Ready)),
-                (benchmark_shard::Column::ClockErrorUs, Expr::value(error_us)),
                 (benchmark_shard::Column::Environment, Expr::value(rows::json(environment))),
             ],
         )
@@ -276,7 +273,6 @@ impl Store {
         held: &HeldShard,
         reason: Option<&Reason>,
         measured: Option<(&Progress, Vec<u8>)>,
-        requests: Option<&StoredRequests>,
     ) -> Result<(), StoreError> {
         let status = if reason.is_some() { Status::Failed } else { Status::Ended };
         let mut columns = vec![(benchmark_shard::Column::Status, word(status))];
@@ -286,9 +282,6 @@ impl Store {
         }
         if let Some(reason) = reason {
             columns.push((benchmark_shard::Column::Reason, Expr::value(rows::json(reason))));
-        }
-        if let Some(requests) = requests {
-            columns.push((benchmark_shard::Column::Requests, Expr::value(rows::json(requests))));
         }
         self.write_shard(held, &columns).await
     }

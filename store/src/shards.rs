@@ -16,7 +16,7 @@ use shared::{BenchmarkId, Progress, Reason, RunnerId, RunnerState, State};
 
 use crate::lease::{Held, still};
 use crate::shard::Status;
-use crate::{Store, StoreError, StoredRequests, clock, queue, rows};
+use crate::{Store, StoreError, clock, queue, rows};
 
 /// How long a run that wants several runners lets others go first while too few are free. Then it is
 /// kept for: runners that come free take nothing else that comes after it.
@@ -44,8 +44,6 @@ pub struct ShardState {
     pub progress: Option<Progress>,
     /// Counts what it has told of its figures; 0: nothing yet.
     pub figures_seq: i64,
-    /// The file of its requests.
-    pub requests: Option<StoredRequests>,
 }
 
 /// How many runners the load of `row` takes, for a runner that takes `max_users`.
@@ -214,7 +212,6 @@ impl Store {
                 Column::Reason,
                 Column::Progress,
                 Column::FiguresSeq,
-                Column::Requests,
             ])
             .filter(of_run(held))
             .order_by_asc(Column::Shard)
@@ -310,11 +307,10 @@ type Row = (
     Option<serde_json::Value>,
     Option<serde_json::Value>,
     i64,
-    Option<serde_json::Value>,
 );
 
 fn state(id: BenchmarkId, row: Row, now: i64) -> Result<ShardState, StoreError> {
-    let (shard, status, runner, lease, environment, reason, progress, figures_seq, requests) = row;
+    let (shard, status, runner, lease, environment, reason, progress, figures_seq) = row;
     let status = rows::word(id, "a shard's status", &status)?;
     Ok(ShardState {
         shard: shard.cast_unsigned(),
@@ -325,6 +321,5 @@ fn state(id: BenchmarkId, row: Row, now: i64) -> Result<ShardState, StoreError> 
         reason: reason.map(|json| rows::read(id, "a shard's reason", &json)).transpose()?,
         progress: progress.map(|json| rows::read(id, "a shard's progress", &json)).transpose()?,
         figures_seq,
-        requests: requests.map(|json| rows::read(id, "a shard's file", &json)).transpose()?,
     })
 }

@@ -55,7 +55,7 @@ impl World {
 
 async fn ready(store: &Store, held: &HeldShard) -> Result<(), StoreError> {
     let environment = ShardEnvironment { shard: held.shard, ..ShardEnvironment::default() };
-    store.shard_ready(held, Duration::from_millis(3), &environment).await
+    store.shard_ready(held, &environment).await
 }
 
 #[tokio::test]
@@ -205,9 +205,9 @@ async fn what_shards_tell_is_there_until_the_run_is_over() {
         store.shard_progress(&b, &progress, None).await.unwrap();
         assert!(store.shard_figures(&claim.held).await.unwrap().is_empty());
         store.shard_progress(&b, &progress, Some(vec![1, 0, 255])).await.unwrap();
-        store.end_shard(&b, None, Some((&progress, vec![2])), None).await.unwrap();
+        store.end_shard(&b, None, Some((&progress, vec![2]))).await.unwrap();
         let reason = Reason::new(ReasonCode::RunnerShutdown, "stopped");
-        store.end_shard(&c, Some(&reason), None, None).await.unwrap();
+        store.end_shard(&c, Some(&reason), None).await.unwrap();
         let told = store.shard_figures(&claim.held).await.unwrap();
         assert_eq!(told, [(1, vec![2])]);
         let [first, second] = store.shards(&claim.held).await.unwrap().try_into().unwrap();
@@ -238,8 +238,7 @@ async fn when_the_run_is_lost_no_shard_may_write_or_go_on() {
         assert_eq!(world.status(claim.held.id).await, State::Queued);
         for shard in [&b, &c] {
             assert_eq!(store.renew_shard(shard).await.unwrap().0, Renewal::Lost);
-            let wrote =
-                store.end_shard(shard, None, Some((&Progress::default(), vec![1])), None).await;
+            let wrote = store.end_shard(shard, None, Some((&Progress::default(), vec![1]))).await;
             assert!(matches!(wrote, Err(StoreError::Lost(_))), "{wrote:?}");
         }
         // the next try has shards of its own
@@ -278,7 +277,7 @@ async fn shards_hear_of_a_cancellation_and_of_the_order_to_stop() {
         assert_eq!(store.shard_asked_to_stop(&b).await.unwrap().0, Renewal::Held);
         store.stop_shards(&claim.held).await.unwrap();
         assert_eq!(store.shard_asked_to_stop(&b).await.unwrap().0, Renewal::CancelRequested);
-        store.end_shard(&b, None, None, None).await.unwrap();
+        store.end_shard(&b, None, None).await.unwrap();
         store.cancel(claim.held.id).await.unwrap();
         assert_eq!(store.renew_shard(&c).await.unwrap().0, Renewal::CancelRequested);
         store.finish(&claim.held, ending(State::Cancelled)).await.unwrap();
