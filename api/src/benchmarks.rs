@@ -327,7 +327,7 @@ impl BenchmarksApi {
             let refusal = ApiError::told(Kind::UNAVAILABLE, "too many follow benchmarks already");
             return Err(refusal.with(header::RETRY_AFTER, HeaderValue::from(5)).into());
         };
-        let messages = progress::follow(Arc::clone(&self.state), &benchmark, after, permit);
+        let messages = progress::follow(Arc::clone(&self.state), benchmark.id, after, permit);
         Ok(Events::Stream(
             EventStream::new(messages.boxed())
                 .to_event(Message::into_sse)

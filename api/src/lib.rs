@@ -21,6 +21,7 @@ mod requests;
 mod runners;
 mod settings;
 mod submit;
+mod watch;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -130,6 +131,7 @@ pub struct AppState {
     gate: auth::Gate,
     metrics: measures::Measures,
     followers: Arc<Semaphore>,
+    watch: watch::Watch,
     downloads: Arc<Semaphore>,
     target_calls: Semaphore,
     shutdown: CancellationToken,
@@ -162,6 +164,7 @@ impl AppState {
             gate: auth::Gate::new(settings)?,
             metrics: measures::Measures::new()?,
             followers: Arc::new(Semaphore::new(progress::MAX_FOLLOWERS)),
+            watch: watch::Watch::new(store.clone()),
             downloads: Arc::new(Semaphore::new(requests::MAX_DOWNLOADS)),
             target_calls: Semaphore::new(MAX_TARGET_CALLS),
             store,

@@ -1,7 +1,6 @@
 //! Following a benchmark: waiting for its end, and its events as they happen.
 //!
-//! Both read the database again and again, since the runner is another process. A permit for each
-//! keeps the number of followers, and with it the reads, bounded.
+//! [`Watch`] looks at the database for all of them. A permit for each keeps their number bounded.
 
 use std::{
     collections::VecDeque,
@@ -14,17 +13,13 @@ use poem::web::sse::Event as SseEvent;
 use poem_openapi::{Object, Union, types::ToJSON as _};
 use shared::{Benchmark, BenchmarkId, Progress, Reason, State, Timestamp};
 use store::StoreError;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use crate::AppState;
+use crate::{AppState, watch::Seen};
 
 /// Requests that may wait or follow at once.
 pub(crate) const MAX_FOLLOWERS: usize = 1_000;
 
-/// How often a wait looks, at first and at most.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
-/// How often events are looked for.
-const EVENT_LOOK: Duration = Duration::from_millis(250);
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
@@ -48,21 +43,18 @@ async fn look_until_over(
     longest: Duration,
 ) -> Result<Benchmark, StoreError> {
     let Ok(_permit) = state.followers.try_acquire() else { return Ok(benchmark) };
-    let deadline = tokio::time::Instant::now() + longest;
-    let (mut pause, longest_pause) = LOOKS;
-    let mut latest = benchmark;
-    loop {
-        let next_look = (tokio::time::Instant::now() + pause).min(deadline);
-        tokio::select! {
-            () = state.shutdown.cancelled() => return Ok(latest),
-            () = tokio::time::sleep_until(next_look) => {}
-        }
-        latest = state.store.get(latest.id).await?;
-        if latest.status.is_terminal() || next_look == deadline {
-            return Ok(latest);
-        }
-        pause = (pause * 2).min(longest_pause);
+    let mut seen = state.watch.follow(benchmark.id);
+    let is_over = |seen: &Seen| match seen {
+        Seen::Nothing => false,
+        Seen::This(glance) => glance.state.is_terminal(),
+        Seen::Gone => true,
+    };
+    tokio::select! {
+        () = state.shutdown.cancelled() => {}
+        () = tokio::time::sleep(longest) => {}
+        _ = seen.wait_for(is_over) => {}
     }
+    state.store.get(benchmark.id).await
 }
 
 /// Seconds after which it makes sense to ask again; none once nothing changes any more.
@@ -121,16 +113,17 @@ impl Message {
     }
 }
 
-/// Everything that happens to `benchmark` after the event `after`, until it is over.
+/// Everything that happens to `id` after the event `after`, until it is over.
 pub(crate) fn follow(
     state: Arc<AppState>,
-    benchmark: &Benchmark,
+    id: BenchmarkId,
     after: i64,
     permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Message> + Send + 'static {
     let follower = Follower {
+        seen: state.watch.follow(id),
         state,
-        id: benchmark.id,
+        id,
         after,
         told: None,
         ready: VecDeque::new(),
@@ -142,6 +135,7 @@ pub(crate) fn follow(
 
 struct Follower {
     state: Arc<AppState>,
+    seen: watch::Receiver<Seen>,
     id: BenchmarkId,
     after: i64,
     /// When progress was last told.
@@ -157,50 +151,61 @@ impl Follower {
             if let Some(message) = self.ready.pop_front() {
                 return Some((message, self));
             }
-            if self.is_over || self.state.shutdown.is_cancelled() {
+            if self.is_over {
                 return None;
             }
-            if let Err(error) = self.look().await {
+            tokio::select! {
+                () = self.state.shutdown.cancelled() => return None,
+                seen = self.seen.changed() => seen.ok()?,
+                () = progress_due(self.told) => {}
+            }
+            if let Err(error) = self.take().await {
                 // The stream breaks off; the client comes back with its Last-Event-ID.
                 if !matches!(error, StoreError::NotFound(_)) {
                     tracing::warn!(benchmark = %self.id, %error, "events cannot be followed");
                 }
                 return None;
             }
-            if self.ready.is_empty() && !self.is_over {
-                tokio::select! {
-                    () = self.state.shutdown.cancelled() => return None,
-                    () = tokio::time::sleep(EVENT_LOOK) => {}
-                }
-            }
         }
     }
 
-    async fn look(&mut self) -> Result<(), StoreError> {
-        // The row before its events: whatever state it shows, its event is there to be read.
-        let now = Instant::now();
-        let progress_due = self.told.is_none_or(|told| now - told >= PROGRESS_EVERY);
-        let benchmark =
-            if progress_due { Some(self.state.store.get(self.id).await?) } else { None };
-        for event in self.state.store.events(self.id, self.after).await? {
-            self.after = event.seq;
-            self.is_over = event.to.is_terminal();
-            self.ready.push_back(Message::State(StateChange {
-                seq: event.seq,
-                at: event.at,
-                from: event.from,
-                status: event.to,
-                reason: event.reason,
-                is_final: event.to.is_terminal(),
-            }));
-        }
-        if let Some(benchmark) = benchmark.filter(|_| !self.is_over) {
-            self.is_over = benchmark.status.is_terminal();
-            if matches!(benchmark.status, State::Running | State::Cancelling) {
-                self.told = Some(now);
-                self.ready.push_back(Message::Progress(benchmark.progress));
+    /// Puts into words what was seen last.
+    async fn take(&mut self) -> Result<(), StoreError> {
+        let glance = match self.seen.borrow_and_update().clone() {
+            Seen::Nothing => return Ok(()),
+            Seen::This(glance) => glance,
+            Seen::Gone => return Err(StoreError::NotFound(self.id)),
+        };
+        if glance.seq > self.after {
+            for event in self.state.store.events(self.id, self.after).await? {
+                self.after = event.seq;
+                self.is_over = event.to.is_terminal();
+                self.ready.push_back(Message::State(StateChange {
+                    seq: event.seq,
+                    at: event.at,
+                    from: event.from,
+                    status: event.to,
+                    reason: event.reason,
+                    is_final: event.to.is_terminal(),
+                }));
             }
         }
+        self.is_over = self.is_over || glance.state.is_terminal();
+        let runs = matches!(glance.state, State::Running | State::Cancelling);
+        if self.is_over || !runs {
+            self.told = None;
+        } else if self.told.is_none_or(|told| told.elapsed() >= PROGRESS_EVERY) {
+            self.told = Some(Instant::now());
+            self.ready.push_back(Message::Progress(glance.progress));
+        }
         Ok(())
+    }
+}
+
+/// Until progress, which was last `told` then, is to be told again; for ever where it was not yet.
+async fn progress_due(told: Option<Instant>) {
+    match told {
+        Some(told) => tokio::time::sleep_until((told + PROGRESS_EVERY).into()).await,
+        None => std::future::pending().await,
     }
 }

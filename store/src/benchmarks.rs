@@ -88,7 +88,7 @@ impl Store {
             idempotency::keep(&tx, key, BenchmarkId(row.id)).await?;
         }
         tx.commit().await?;
-        let benchmark = rows::benchmark(row, None)?;
+        let benchmark = rows::benchmark(row.into())?;
         Ok(Submission { benchmark, created: Created::Now, quotas })
     }
 
@@ -151,13 +151,9 @@ impl Store {
         c: &C,
         id: BenchmarkId,
     ) -> Result<Benchmark, StoreError> {
-        let row = benchmark::Entity::find_by_id(id.0).one(c).await?;
-        let row = row.ok_or(StoreError::NotFound(id))?;
-        let partial = match row.report {
-            None => partial(c, id).await?,
-            Some(_) => None,
-        };
-        rows::benchmark(row, partial.as_ref())
+        let found = rows::find().filter(benchmark::Column::Id.eq(id.0));
+        let found = found.into_model::<rows::Found>().one(c).await?;
+        rows::benchmark(found.ok_or(StoreError::NotFound(id))?)
     }
 
     /// Changes notes and mark, and the priority of one that is queued.
@@ -313,7 +309,7 @@ impl Store {
         if let Some(series) = benchmark_series::Entity::find_by_id(id.0).one(c).await? {
             return rows::series(id, &series.rows);
         }
-        if let Some(partial) = partial(c, id).await? {
+        if let Some(partial) = benchmark_partial::Entity::find_by_id((id.0, 0)).one(c).await? {
             return rows::series(id, &partial.series);
         }
         // It ended between the two looks, or there are none, or there is no such benchmark.
@@ -322,13 +318,6 @@ impl Store {
             None => self.get(id).await.map(|_| Vec::new()),
         }
     }
-}
-
-async fn partial<C: ConnectionTrait>(
-    c: &C,
-    id: BenchmarkId,
-) -> Result<Option<benchmark_partial::Model>, StoreError> {
-    Ok(benchmark_partial::Entity::find_by_id((id.0, 0)).one(c).await?)
 }
 
 pub(crate) fn cancel_requested() -> Reason {

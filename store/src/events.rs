@@ -1,10 +1,12 @@
 //! What happened to a benchmark, in order.
 
 use entity::{benchmark, benchmark_event};
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
-use shared::{BenchmarkId, Reason, State, Timestamp};
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use serde_json::Value;
+use shared::{BenchmarkId, Progress, Reason, State, Timestamp};
 
-use crate::{Store, StoreError, rows};
+use crate::{Store, StoreError, clock, rows};
 
 /// One change of a benchmark's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +27,57 @@ pub struct Event {
     pub fence: i64,
 }
 
+/// What those see of a benchmark who follow it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Glance {
+    /// Which.
+    pub id: BenchmarkId,
+    /// Its state.
+    pub state: State,
+    /// The number of its last event, which brought it there.
+    pub seq: i64,
+    /// How its run goes.
+    pub progress: Progress,
+}
+
 impl Store {
+    /// A look at each of `ids` that is there, in one statement.
+    pub async fn glances(&self, ids: &[BenchmarkId]) -> Result<Vec<Glance>, StoreError> {
+        use benchmark::Column;
+        let c = &self.inner.database.main;
+        let last = Query::select()
+            .expr(Expr::col((benchmark_event::Entity, benchmark_event::Column::Seq)).max())
+            .from(benchmark_event::Entity)
+            .and_where(
+                Expr::col((benchmark_event::Entity, benchmark_event::Column::BenchmarkId))
+                    .equals((benchmark::Entity, Column::Id)),
+            )
+            .to_owned();
+        // One value for all of them: a statement of its own for each number of ids would be
+        // planned anew each time.
+        let listed = if clock::is_postgres(c) {
+            "SELECT value::bigint FROM json_array_elements_text($1::json)"
+        } else {
+            "SELECT value FROM json_each($1)"
+        };
+        let ids = Value::from_iter(ids.iter().map(|id| id.0)).to_string();
+        let found: Vec<(i64, String, Option<Value>, Option<i64>)> = benchmark::Entity::find()
+            .select_only()
+            .columns([Column::Id, Column::Status, Column::Progress])
+            .expr_as(last, "seq")
+            .filter(Expr::cust_with_values(format!("\"benchmark\".\"id\" IN ({listed})"), [ids]))
+            .into_tuple()
+            .all(c)
+            .await?;
+        let glance = |(id, status, progress, seq): (i64, String, Option<Value>, Option<i64>)| {
+            let id = BenchmarkId(id);
+            let state: State = rows::word(id, "a status", &status)?;
+            let progress = rows::progress(id, state, progress.as_ref())?;
+            Ok(Glance { id, state, seq: seq.unwrap_or(0), progress })
+        };
+        found.into_iter().map(glance).collect()
+    }
+
     /// The events of `id` after the one numbered `after_seq`; 0 for all.
     pub async fn events(&self, id: BenchmarkId, after_seq: i64) -> Result<Vec<Event>, StoreError> {
         let c = &self.inner.database.main;

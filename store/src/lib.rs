@@ -46,7 +46,7 @@ use tokio::sync::broadcast;
 pub use artifacts::Artifacts;
 pub use benchmarks::{Created, Deletion, Submission};
 pub use error::StoreError;
-pub use events::Event;
+pub use events::{Event, Glance};
 pub use idempotency::IdempotencyKey;
 pub use lease::{Held, Renewal};
 pub use list::{Page, Sort, UnknownSort, Wanted};

@@ -1,9 +1,8 @@
 //! Pages of benchmarks: filters, order, total.
 
-use std::collections::HashMap;
 use std::str::FromStr;
 
-use entity::{benchmark, benchmark_partial};
+use entity::benchmark;
 use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{
     ColumnTrait, EntityTrait, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
@@ -111,37 +110,22 @@ impl Store {
     /// A page of benchmarks.
     pub async fn list(&self, wanted: &Wanted) -> Result<Page, StoreError> {
         let c = &self.inner.database.main;
-        let total = filtered(wanted).count(c).await?;
+        let total = filtered(benchmark::Entity::find(), wanted).count(c).await?;
         let direction = if wanted.descending { Order::Desc } else { Order::Asc };
-        let found = filtered(wanted)
+        let found = filtered(rows::find(), wanted)
             .order_by(by(wanted.sort, clock::is_postgres(c)), direction.clone())
             .order_by(benchmark::Column::Id, direction)
             .limit(wanted.limit)
             .offset(wanted.page.saturating_sub(1).saturating_mul(wanted.limit).min(i64::MAX as u64))
+            .into_model::<rows::Found>()
             .all(c)
             .await?;
-        let unreported = found.iter().filter(|row| row.report.is_none()).map(|row| row.id);
-        let partials: HashMap<i64, benchmark_partial::Model> = benchmark_partial::Entity::find()
-            .filter(benchmark_partial::Column::Shard.eq(0))
-            .filter(benchmark_partial::Column::BenchmarkId.is_in(unreported))
-            .all(c)
-            .await?
-            .into_iter()
-            .map(|partial| (partial.benchmark_id, partial))
-            .collect();
-        let benchmarks = found
-            .into_iter()
-            .map(|row| {
-                let partial = partials.get(&row.id);
-                rows::benchmark(row, partial)
-            })
-            .collect::<Result<_, _>>()?;
+        let benchmarks = found.into_iter().map(rows::benchmark).collect::<Result<_, _>>()?;
         Ok(Page { benchmarks, total })
     }
 }
 
-fn filtered(wanted: &Wanted) -> Select<benchmark::Entity> {
-    let mut found = benchmark::Entity::find();
+fn filtered(mut found: Select<benchmark::Entity>, wanted: &Wanted) -> Select<benchmark::Entity> {
     if !wanted.states.is_empty() {
         let words = wanted.states.iter().map(|state| state.as_str());
         found = found.filter(benchmark::Column::Status.is_in(words));

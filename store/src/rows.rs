@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use entity::{benchmark, benchmark_event, benchmark_partial, runner};
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::{EntityTrait, FromQueryResult, QuerySelect, Select};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,31 +18,45 @@ use shared::{
 
 use crate::{Event, StoreError};
 
-/// The benchmark that `row` holds, with what was measured so far where it is running.
-pub(crate) fn benchmark(
+/// A row, and the report of what was measured so far where it is running: one read has both.
+#[derive(FromQueryResult)]
+pub(crate) struct Found {
+    #[sea_orm(nested)]
     row: benchmark::Model,
-    partial: Option<&benchmark_partial::Model>,
-) -> Result<Benchmark, StoreError> {
+    partial_report: Option<Value>,
+}
+
+impl From<benchmark::Model> for Found {
+    /// One of which nothing was measured yet.
+    fn from(row: benchmark::Model) -> Self {
+        Self { row, partial_report: None }
+    }
+}
+
+/// Finds benchmarks as [`Found`].
+pub(crate) fn find() -> Select<benchmark::Entity> {
+    use benchmark_partial::Column;
+    let partial = Query::select()
+        .column(Column::Report)
+        .from(benchmark_partial::Entity)
+        .and_where(
+            Expr::col((benchmark_partial::Entity, Column::BenchmarkId))
+                .equals((benchmark::Entity, benchmark::Column::Id)),
+        )
+        .and_where(Expr::col(Column::Shard).eq(0))
+        .to_owned();
+    benchmark::Entity::find().expr_as(partial, "partial_report")
+}
+
+/// The benchmark that was found.
+pub(crate) fn benchmark(found: Found) -> Result<Benchmark, StoreError> {
+    let Found { row, partial_report } = found;
     let id = BenchmarkId(row.id);
     let state = state(&row)?;
     let spec = spec(&row)?;
-    let report = row.report.as_ref().or(partial.map(|partial| &partial.report));
+    let report = row.report.as_ref().or(partial_report.as_ref());
     let report: Option<Report> = report.map(|json| read(id, "a report", json)).transpose()?;
-    let mut progress: Progress = match &row.progress {
-        Some(json) => read(id, "a progress", json)?,
-        None => Progress::default(),
-    };
-    match state {
-        State::Queued => progress = Progress::default(),
-        State::Running | State::Cancelling if progress.phase == Phase::Queued => {
-            progress.phase = Phase::Preparing;
-        }
-        State::Running | State::Cancelling => {}
-        _ => {
-            progress.phase = Phase::Ended;
-            progress.in_flight = 0;
-        }
-    }
+    let progress = progress(id, state, row.progress.as_ref())?;
     Ok(Benchmark {
         id,
         url: row.url,
@@ -69,6 +85,30 @@ pub(crate) fn benchmark(
         report,
         links: Links::of(id),
     })
+}
+
+/// How a run goes, by the state it is in and the column that tells.
+pub(crate) fn progress(
+    id: BenchmarkId,
+    state: State,
+    column: Option<&Value>,
+) -> Result<Progress, StoreError> {
+    let mut progress: Progress = match column {
+        Some(json) => read(id, "a progress", json)?,
+        None => Progress::default(),
+    };
+    match state {
+        State::Queued => progress = Progress::default(),
+        State::Running | State::Cancelling if progress.phase == Phase::Queued => {
+            progress.phase = Phase::Preparing;
+        }
+        State::Running | State::Cancelling => {}
+        _ => {
+            progress.phase = Phase::Ended;
+            progress.in_flight = 0;
+        }
+    }
+    Ok(progress)
 }
 
 pub(crate) fn state(row: &benchmark::Model) -> Result<State, StoreError> {
