@@ -92,7 +92,12 @@ pub const TOKEN_TIMES: Column = Column {
 /// Every column of every file, in order. Instants are microseconds from the run's origin, which
 /// the file's `started_at` anchors.
 pub const COLUMNS: &[Column] = &[
-    Column::whole("index", "", |r| Some(r.index), "In which place it ended, from 0."),
+    Column::whole(
+        "index",
+        "",
+        |r| Some(r.index),
+        "In which place it ended, from 0; with several runners, that place with its runner × runners + its shard.",
+    ),
     Column::whole(
         "user",
         "",

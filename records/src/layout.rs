@@ -16,7 +16,7 @@ use parquet::{
     record::{Row, reader::RowIter},
 };
 
-use crate::RecordsError;
+use crate::{RecordsError, writer::MAGIC};
 
 /// What the end of a file gives.
 #[derive(Debug)]
@@ -66,6 +66,26 @@ impl Layout {
     pub fn about(&self, name: &str) -> Option<&str> {
         let all = self.metadata.file_metadata().key_value_metadata()?;
         all.iter().find(|pair| pair.key == name)?.value.as_deref()
+    }
+
+    pub(crate) fn metadata(&self) -> &ParquetMetaData {
+        &self.metadata
+    }
+
+    /// Which bytes all of its row groups take; none of them where it has none.
+    ///
+    /// # Errors
+    ///
+    /// Where the file contradicts itself.
+    pub(crate) fn body(&self) -> Result<Range<u64>, RecordsError> {
+        let first = MAGIC.len() as u64;
+        (0..self.groups()).try_fold(first..first, |body, group| {
+            let range = self.range(group)?;
+            if range.start < first {
+                return Err(RecordsError::Malformed);
+            }
+            Ok(first..body.end.max(range.end))
+        })
     }
 
     /// How many row groups it has.

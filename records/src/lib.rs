@@ -7,6 +7,7 @@
 
 mod checkpoint;
 mod columns;
+mod joined;
 mod layout;
 mod record;
 mod text;
@@ -14,6 +15,7 @@ mod writer;
 
 pub use checkpoint::Checkpoint;
 pub use columns::{COLUMNS, Column, Kind, TOKEN_TIMES};
+pub use joined::Joined;
 pub use layout::{Layout, Tail};
 pub use record::{Connection, Outcome, Record};
 pub use text::TextFormat;
@@ -28,6 +30,9 @@ pub enum RecordsError {
     /// A row that cannot be put as CSV.
     #[error("a row cannot be put as CSV")]
     Csv(#[from] csv::Error),
+    /// Files that are to be one and cannot.
+    #[error("the files of the requests have not the same columns")]
+    Columns,
     /// A file whose parts are not where it says.
     #[error("the file of the requests is cut off or not one of ours")]
     Malformed,

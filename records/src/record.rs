@@ -5,7 +5,8 @@
 /// Instants are microseconds from the run's origin. What is not known is none, never 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
-    /// In which place it ended, from 0.
+    /// In which place it ended, from 0. Of a load that several runners make, in which place with its
+    /// own runner, times runners, plus the number of its shard: no two rows have the same.
     pub index: u64,
     /// The virtual user; none in an open loop.
     pub user: Option<u32>,

@@ -30,8 +30,8 @@ use crate::{
 pub const GROUP_ROWS: usize = 10_000;
 /// Most token times of one, for answers may be long.
 const GROUP_TOKEN_TIMES: usize = 500_000;
-/// How every file begins: Parquet's name, in bytes.
-const MAGIC_BYTES: usize = 4;
+/// How every file begins, and ends: Parquet's name.
+pub(crate) const MAGIC: &[u8] = b"PAR1";
 
 /// What a file says of its run, beside the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -134,10 +134,10 @@ impl<W: Write + Send> Writer<W> {
         write_group(&mut alone, &self.columns, &self.group)?;
         alone.flush().map_err(ParquetError::from)?;
         let [group] = alone.flushed_row_groups() else { return Err(RecordsError::Malformed) };
-        let by = i64::try_from(at - MAGIC_BYTES).map_err(ParquetError::from)?;
+        let by = i64::try_from(at - MAGIC.len()).map_err(ParquetError::from)?;
         let ordinal = i32::try_from(ordinal).map_err(ParquetError::from)?;
         let group = moved(group, by)?.set_ordinal(ordinal).build()?;
-        Ok((alone.inner()[MAGIC_BYTES..].to_vec(), group))
+        Ok((alone.inner()[MAGIC.len()..].to_vec(), group))
     }
 
     fn write_group(&mut self) -> Result<(), RecordsError> {
@@ -165,7 +165,10 @@ fn write_group<W: Write + Send>(
 }
 
 /// What a file says of `group` when all of it lies `by` bytes further on.
-fn moved(group: &RowGroupMetaData, by: i64) -> Result<RowGroupMetaDataBuilder, RecordsError> {
+pub(crate) fn moved(
+    group: &RowGroupMetaData,
+    by: i64,
+) -> Result<RowGroupMetaDataBuilder, RecordsError> {
     let columns = group.columns().iter().map(|column| {
         let moved = column.clone().into_builder();
         let moved = moved.set_data_page_offset(column.data_page_offset() + by);

@@ -15,7 +15,7 @@ use records::{About, Checkpoint, Record, RecordsError, Writer, Written};
 use shared::{Timestamp, report::Recorded};
 
 use super::Prepared;
-use crate::{metrics::Settled, record::record};
+use crate::{arrival::Shard, metrics::Settled, record::record};
 
 /// Rows that go to the writer at a time.
 const BATCH_ROWS: usize = 256;
@@ -39,7 +39,10 @@ pub(crate) struct Checkpoints {
 pub(super) struct Scribe {
     by_user: bool,
     token_times: bool,
+    /// Of the next row.
     index: u64,
+    /// From one row's index to the next: in between are those of the other shards.
+    step: u64,
     missing: u64,
     batch: Vec<Record>,
     waiting: VecDeque<Vec<Record>>,
@@ -66,7 +69,8 @@ impl Scribe {
             spec_hash: environment.spec_hash.clone(),
         };
         let by_user = prepared.run.schedule.is_none();
-        Self::writing(file, checkpoints, about, by_user, prepared.spec.record_tokens)
+        let scribe = Self::writing(file, checkpoints, about, by_user, prepared.spec.record_tokens);
+        scribe.of_shard(prepared.shard)
     }
 
     fn writing(
@@ -85,6 +89,7 @@ impl Scribe {
             by_user,
             token_times,
             index: 0,
+            step: 1,
             missing: 0,
             batch: Vec::with_capacity(BATCH_ROWS),
             waiting: VecDeque::new(),
@@ -94,10 +99,15 @@ impl Scribe {
         }
     }
 
+    /// The same writing the rows of a shard: no two of a load have the same index.
+    fn of_shard(self, shard: Shard) -> Self {
+        Self { index: shard.index().into(), step: shard.of().into(), ..self }
+    }
+
     /// Takes a request that is over; `counted`: the report's latencies count it.
     pub(super) fn note(&mut self, settled: &Settled, counted: bool) {
         let index = self.index;
-        self.index += 1;
+        self.index += self.step;
         if self.to_writer.is_none() {
             return;
         }

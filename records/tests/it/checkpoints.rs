@@ -12,7 +12,7 @@ use super::*;
 
 /// A file that can be looked at while it is written.
 #[derive(Clone, Default)]
-struct Growing(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Growing(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Growing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -25,7 +25,7 @@ impl Write for Growing {
 }
 
 impl Growing {
-    fn writer(&self, token_times: bool) -> Writer<Self> {
+    pub(crate) fn writer(&self, token_times: bool) -> Writer<Self> {
         let about = About { started_at: "2026-11-24T08:00:00Z".to_owned(), ..About::default() };
         Writer::new(self.clone(), &about, token_times).unwrap()
     }
@@ -35,7 +35,7 @@ impl Growing {
     }
 
     /// The whole file that `checkpoint` makes of what is there.
-    fn mended(&self, checkpoint: &Checkpoint) -> Bytes {
+    pub(crate) fn mended(&self, checkpoint: &Checkpoint) -> Bytes {
         let mut bytes = self.bytes();
         bytes.truncate(checkpoint.length.try_into().unwrap());
         assert_eq!(bytes.len() as u64, checkpoint.length, "what counts of it is there");
@@ -115,7 +115,7 @@ fn what_makes_no_file_of_ours_is_refused() {
     }
 }
 
-fn any_record() -> impl Strategy<Value = Record> {
+pub(crate) fn any_record() -> impl Strategy<Value = Record> {
     let stamps = (any::<u32>(), any::<Option<u32>>(), any::<Option<u32>>());
     let words = (any::<Option<String>>(), any::<Option<String>>(), any::<bool>());
     let tokens = (proptest::collection::vec(any::<u32>(), 0..9), any::<Option<f32>>());

@@ -1,6 +1,7 @@
 //! Files of records, written and read back as their readers do: the end first, then group by group.
 
 mod checkpoints;
+mod joined;
 
 use bytes::Bytes;
 use records::{

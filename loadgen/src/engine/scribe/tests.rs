@@ -70,6 +70,24 @@ fn a_full_disk_ends_the_writing_and_not_the_run() {
     assert!(error.contains("no space left"), "{error}");
 }
 
+#[test]
+fn the_rows_of_all_shards_have_indexes_of_their_own() {
+    let settled = sample(0, &[1, 2]).settled();
+    let mut indexes = Vec::new();
+    for shard in (0..3).filter_map(|index| Shard::new(index, 3)) {
+        let scribe = Scribe::writing(Box::new(io::sink()), None, About::default(), true, false);
+        let mut scribe = scribe.of_shard(shard);
+        for _ in 0..4 {
+            scribe.note(&settled, true);
+        }
+        indexes.extend(scribe.batch.iter().map(|row| row.index));
+        assert!(scribe.batch.iter().all(|row| row.index % 3 == u64::from(shard.index())));
+        scribe.finish();
+    }
+    indexes.sort_unstable();
+    assert!(indexes.into_iter().eq(0..12));
+}
+
 /// A file in memory, to be looked at while it is written.
 #[derive(Clone, Default)]
 struct Growing(Arc<Mutex<Vec<u8>>>);
