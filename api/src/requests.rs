@@ -2,24 +2,24 @@
 //!
 //! A file may be larger than this process' memory. Parquet passes through as it comes; CSV and
 //! JSONL are made of one row group after the other, each fetched when the client has taken the one
-//! before.
+//! before. The files of several runners are one to the client: their row groups follow each other,
+//! as they are.
 
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use poem::{
     Body,
     http::{HeaderMap, HeaderValue, header},
 };
 use poem_openapi::{ApiResponse, payload::Binary};
-use records::{Layout, RecordsError, Tail, TextFormat};
+use records::{Joined, Layout, RecordsError, Tail, TextFormat};
 use shared::{
     Benchmark, State,
     request::{Field, Fields, Kind as Takes},
 };
 use store::{Artifacts, StoreError, StoredRequests};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     AppState,
@@ -42,13 +42,15 @@ pub(crate) const PARAMETERS: &[Field] = &[Field {
 /// the three types into it.
 #[derive(ApiResponse)]
 pub(crate) enum RequestsFile {
-    /// A row for each request, in the order in which they ended.
+    /// A row for each request, in the order in which they ended; of several runners, each one's rows
+    /// after the other's.
     #[oai(status = 200, content_type = "application/vnd.apache.parquet")]
     Parquet(Binary<Body>, #[oai(header = "Content-Disposition")] String),
     /// The same as comma-separated values.
     #[oai(status = 200, content_type = "text/csv; charset=utf-8")]
     Csv(Binary<Body>, #[oai(header = "Content-Disposition")] String),
-    /// A row for each request, in the order in which they ended.
+    /// A row for each request, in the order in which they ended; of several runners, each one's rows
+    /// after the other's.
     #[oai(status = 200, content_type = "application/x-ndjson")]
     Jsonl(Binary<Body>, #[oai(header = "Content-Disposition")] String),
 }
@@ -119,9 +121,10 @@ pub(crate) async fn download(
     benchmark: &Benchmark,
     format: Format,
 ) -> Result<RequestsFile, ApiError> {
-    let Some(file) = state.store.requests(benchmark.id).await? else {
+    let files = state.store.requests(benchmark.id).await?;
+    if files.is_empty() {
         return Err(ApiError::told(Kind::NOT_FOUND, why_none(benchmark)));
-    };
+    }
     let Ok(permit) = Arc::clone(&state.downloads).try_acquire_owned() else {
         let detail = format!("{MAX_DOWNLOADS} downloads of requests are under way; try again");
         let refusal = ApiError::told(Kind::BUSY, detail);
@@ -130,19 +133,35 @@ pub(crate) async fn download(
     let artifacts = state.store.artifacts()?.clone();
     let name =
         format!("attachment; filename=\"benchmark-{}-requests.{}\"", benchmark.id, format.word());
+    if let (Format::Parquet, [file]) = (format, &*files) {
+        let bytes = artifacts.stream(&file.key).await?;
+        let bytes = bytes.map_err(broken).inspect(move |_| _ = &permit);
+        return Ok(RequestsFile::Parquet(Binary(Body::from_bytes_stream(bytes)), name));
+    }
+    let mut laid_out = Vec::with_capacity(files.len());
+    for file in files {
+        laid_out.push((layout(&artifacts, &file).await?, file));
+    }
+    // Whoever cannot be read together is not begun with.
+    let layouts: Vec<Layout> = laid_out.iter().map(|(layout, _)| layout.clone()).collect();
+    let joined = Joined::of(&layouts).map_err(unreadable)?;
     let format = match format {
         Format::Parquet => {
-            let bytes = artifacts.stream(&file.key).await?;
-            let bytes = bytes.map_err(broken).inspect(move |_| _ = &permit);
+            let bytes = one_file(artifacts, laid_out, joined).map_err(broken);
+            let bytes = bytes.inspect(move |_| _ = &permit);
             return Ok(RequestsFile::Parquet(Binary(Body::from_bytes_stream(bytes)), name));
         }
         Format::Text(format) => format,
     };
-    let layout = layout(&artifacts, &file).await?;
-    let head = Bytes::from(format.head(&layout).map_err(unreadable)?);
-    let rows = Rows { artifacts, file, layout, format, next: 0, _permit: permit };
-    let rows = stream::try_unfold(rows, Rows::next).map_err(broken);
-    let text = stream::once(async { Ok::<_, io::Error>(head) }).chain(rows);
+    let head = Bytes::from(format.head(&layouts[0]).map_err(unreadable)?);
+    let groups = laid_out.into_iter().flat_map(|(layout, file)| {
+        (0..layout.groups()).map(move |group| (layout.clone(), file.key.clone(), group))
+    });
+    let rows = stream::iter(groups).then(move |(layout, key, group)| {
+        _ = &permit;
+        rows(artifacts.clone(), key, layout, group, format)
+    });
+    let text = stream::once(async { Ok(head) }).chain(rows).map_err(broken);
     let text = Binary(Body::from_bytes_stream(text));
     Ok(match format {
         TextFormat::Csv => RequestsFile::Csv(text, name),
@@ -150,11 +169,30 @@ pub(crate) async fn download(
     })
 }
 
+/// The bytes of one file of all `files`.
+fn one_file(
+    artifacts: Artifacts,
+    files: Vec<(Layout, StoredRequests)>,
+    joined: Joined,
+) -> impl Stream<Item = Result<Bytes, Broken>> {
+    let Joined { bodies, tail } = joined;
+    let bodies = files.into_iter().zip(bodies).filter(|(_, body)| !body.is_empty());
+    let bodies = stream::iter(bodies).then(move |((_, file), body)| {
+        let artifacts = artifacts.clone();
+        async move { artifacts.stream_of(&file.key, body).await }
+    });
+    let head = stream::once(async { Ok(Bytes::from_static(Joined::HEAD)) });
+    let tail = stream::once(async { Ok(tail) });
+    head.chain(bodies.try_flatten()).chain(tail).map_err(Broken::from)
+}
+
 /// Why there are no rows, for whoever asked for them.
 pub(crate) fn why_none(benchmark: &Benchmark) -> String {
     let Benchmark { id, status, report, .. } = benchmark;
     let recorded = report.as_ref().and_then(|report| report.recorded.as_ref());
-    let error = recorded.and_then(|recorded| recorded.error.as_ref());
+    // Of several runners, some may have kept theirs.
+    let error = recorded.filter(|recorded| recorded.rows == 0);
+    let error = error.and_then(|recorded| recorded.error.as_ref());
     match (status, error) {
         (status, _) if !status.is_terminal() => {
             format!("benchmark {id} is {status}; its requests are kept when it is over")
@@ -188,16 +226,6 @@ async fn layout(artifacts: &Artifacts, file: &StoredRequests) -> Result<Layout, 
     }
 }
 
-/// Rows on their way.
-struct Rows {
-    artifacts: Artifacts,
-    file: StoredRequests,
-    layout: Layout,
-    format: TextFormat,
-    next: usize,
-    _permit: OwnedSemaphorePermit,
-}
-
 /// What breaks a download that has begun.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
@@ -209,18 +237,17 @@ enum Broken {
     Panicked(#[from] tokio::task::JoinError),
 }
 
-impl Rows {
-    async fn next(mut self) -> Result<Option<(Bytes, Self)>, Broken> {
-        if self.next == self.layout.groups() {
-            return Ok(None);
-        }
-        let (group, format, layout) = (self.next, self.format, self.layout.clone());
-        self.next += 1;
-        let bytes = self.artifacts.read(&self.file.key, layout.range(group)?).await?;
-        let text =
-            tokio::task::spawn_blocking(move || format.rows(&layout, group, bytes)).await??;
-        Ok(Some((text.into(), self)))
-    }
+/// The rows of row group `group` of the file `key` as text.
+async fn rows(
+    artifacts: Artifacts,
+    key: String,
+    layout: Layout,
+    group: usize,
+    format: TextFormat,
+) -> Result<Bytes, Broken> {
+    let bytes = artifacts.read(&key, layout.range(group)?).await?;
+    let text = tokio::task::spawn_blocking(move || format.rows(&layout, group, bytes)).await??;
+    Ok(text.into())
 }
 
 /// The client has its status already: all that is left is to break the connection off.

@@ -7,7 +7,7 @@ use sea_orm::entity::prelude::*;
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub benchmark_id: i64,
-    /// What it is: `requests`.
+    /// What it is: `requests`; of another runner's shard, `requests-1` and so on.
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
     /// Its key in the store.

@@ -34,6 +34,11 @@ pub struct Model {
     pub figures_seq: i64,
     /// What it measured so far, in the instrument's own form.
     pub figures: Option<Vec<u8>>,
+    /// Whether `figures` is all it will have measured: its load is over.
+    pub measured: bool,
+    /// Where its rows are, or why they are nowhere; none: that is not known yet.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub requests: Option<Json>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -24,6 +24,7 @@ mod m20261124_000008_shards;
 mod m20261124_000009_chores;
 mod m20261124_000010_capacity;
 mod m20261124_000010_labels;
+mod m20261124_000011_shard_rows;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000009_chores::Migration),
             Box::new(m20261124_000010_labels::Migration),
             Box::new(m20261124_000010_capacity::Migration),
+            Box::new(m20261124_000011_shard_rows::Migration),
         ]
     }
 }

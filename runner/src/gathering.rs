@@ -7,15 +7,17 @@ use std::{sync::Arc, time::Duration};
 use daemon::causes;
 use loadgen::{Figures, Measured, Outcome, Prepared, Snapshot};
 use shared::{Progress, Reason, ReasonCode, Report, SecondRow, report::ShardEnvironment};
-use store::{Held, ShardState, ShardStatus, Store, StoreError};
+use store::{Held, KeptRequests, ShardState, ShardStatus, Store, StoreError};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
     lease::{StopCause, StopOrder},
+    spool,
 };
 
 /// From the moment at which all are ready to the first request: time for all to learn of it.
@@ -83,7 +85,7 @@ impl Together {
     ///
     /// - `most`: how long the others may take to end.
     pub(crate) async fn end(
-        self,
+        &self,
         outcome: &mut Outcome,
         order: &StopOrder,
         most: Duration,
@@ -95,14 +97,21 @@ impl Together {
         let most = if stop { most.min(MOST_STOPPING) } else { most };
         let gathered = self.gathering.ended(stop, most).await;
         outcome.join(&gathered.figures);
-        let started = outcome.report.requests.started;
-        if let Some(recorded) = &mut outcome.report.recorded {
-            recorded.missing = started.saturating_sub(recorded.rows);
-        }
-        let shards = std::iter::once(self.own).chain(gathered.environments);
+        let shards = std::iter::once(self.own.clone()).chain(gathered.environments);
         outcome.report.environment.shards = shards.collect();
         outcome.progress = self.gathering.progress(&outcome.progress).await;
         gathered.lost
+    }
+
+    /// What has become of the rows of the others, in the order of their shards, once all have told;
+    /// none: that one has not, and will not.
+    pub(crate) async fn rows(&self, shutdown: &CancellationToken) -> Vec<Option<KeptRequests>> {
+        let shards = tokio::select! {
+            shards = self.gathering.stored() => shards,
+            () = spool::too_late(shutdown) => self.gathering.known().await,
+        };
+        let of = |number| shards.iter().find(|shard| shard.shard == number);
+        (1..self.gathering.of).map(|number| of(number)?.requests.clone()).collect()
     }
 }
 
@@ -208,7 +217,7 @@ impl Gathering {
                 order.give(StopCause::ShardLost);
             }
             // Of those that have ended, one may have because of what it measured.
-            let over = shards.iter().filter(|shard| shard.status.is_over()).count();
+            let over = shards.iter().filter(|shard| shard.is_measured).count();
             if over > over_before {
                 over_before = over;
                 if self.figures().await.iter().any(|figures| figures.stopped().is_some()) {
@@ -236,7 +245,7 @@ impl Gathering {
             }
             match self.store.shards(&self.held).await {
                 Ok(shards) => {
-                    let is_done = |shard: &ShardState| shard.status.is_over() || shard.is_silent;
+                    let is_done = |shard: &ShardState| shard.is_measured || shard.is_silent;
                     if shards.iter().all(is_done) || Instant::now() >= give_up_at {
                         break shards;
                     }
@@ -251,7 +260,7 @@ impl Gathering {
             }
             sleep(LOOK_EVERY).await;
         };
-        let lost = match shards.iter().find(|shard| is_lost(shard) || !shard.status.is_over()) {
+        let lost = match shards.iter().find(|shard| is_lost(shard) || !shard.is_measured) {
             Some(shard) => Some(lost(shard)),
             None if shards.is_empty() => {
                 let detail = "the other runners could not be heard";
@@ -269,6 +278,34 @@ impl Gathering {
         let environments = shards.into_iter().filter_map(|shard| shard.environment).collect();
         let lost = lost.or_else(|| (!is_whole).then(untold));
         Gathered { figures, environments, lost }
+    }
+
+    /// The others' shards once all of them have stored their rows, or will not.
+    async fn stored(&self) -> Vec<ShardState> {
+        let mut heard_at = Instant::now();
+        loop {
+            match self.store.shards(&self.held).await {
+                Ok(shards) => {
+                    let is_done = |shard: &ShardState| shard.status.is_over() || shard.is_silent;
+                    if shards.iter().all(is_done) {
+                        return shards;
+                    }
+                    heard_at = Instant::now();
+                }
+                Err(error) => {
+                    tracing::warn!(benchmark = %self.held.id, error = %causes(&error), "cannot hear of the other runners' rows");
+                    if heard_at.elapsed() >= MOST_STOPPING {
+                        return Vec::new();
+                    }
+                }
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// The others' shards as far as they can be asked for.
+    async fn known(&self) -> Vec<ShardState> {
+        self.store.shards(&self.held).await.unwrap_or_default()
     }
 
     /// What the others have measured so far, as far as they told.
@@ -308,7 +345,7 @@ impl Gathering {
 
     /// `own` and what the others have told of themselves, together.
     async fn progress(&self, own: &Progress) -> Progress {
-        let shards = self.store.shards(&self.held).await.unwrap_or_default();
+        let shards = self.known().await;
         let others = shards.iter().filter_map(|shard| shard.progress.as_ref());
         others.fold(own.clone(), |sum, other| Progress {
             requests: sum.requests + other.requests,
@@ -322,7 +359,9 @@ impl Gathering {
 
 /// Whether its part of the load is not made to the end.
 fn is_lost(shard: &ShardState) -> bool {
-    shard.is_silent || matches!(shard.status, ShardStatus::Failed | ShardStatus::Waiting)
+    let is_silent = shard.is_silent && !shard.is_measured;
+    let is_left = matches!(shard.status, ShardStatus::Failed | ShardStatus::Waiting);
+    is_silent || is_left || shard.reason.is_some()
 }
 
 fn lost(shard: &ShardState) -> Reason {

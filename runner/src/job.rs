@@ -18,10 +18,10 @@ use crate::{
     Settings, ending,
     gathering::{Gathering, Together},
     lease::{self, StopCause, StopOrder, Tenure},
-    measures, observer,
+    measures, observer, recorded,
     registry::Registry,
     shard,
-    spool::{self, Spool, Spools},
+    spool::{self, Owner, Spool, Spools},
 };
 
 /// How long loading prompts and tokenizer and asking the target may take.
@@ -43,7 +43,7 @@ pub(crate) struct Inner {
     runner: RunnerId,
     max_users: u32,
     instrument: loadgen::Settings,
-    spools: Spools,
+    pub(crate) spools: Spools,
     seat: Arc<Semaphore>,
     pub(crate) shutdown: Shutdown,
 }
@@ -60,7 +60,7 @@ impl Desk {
         let checkpoint_every = Duration::from_secs(settings.checkpoint_s.into());
         Ok(Self(Arc::new(Inner {
             instrument: settings.instrument(own, data_dir, registry.name())?,
-            spools: Spools::new(spool::folder(data_dir), registry.id().clone(), checkpoint_every),
+            spools: Spools::new(spool::folder(data_dir), checkpoint_every),
             runner: registry.id().clone(),
             max_users: registry.max_users(),
             store,
@@ -122,7 +122,7 @@ impl Inner {
             over.clone(),
         ));
         tracing::info!(benchmark = %held.id, fence = held.fence, "run taken up");
-        let mut spool = self.spools.of(&held);
+        let mut spool = self.spool_of(held);
         match Box::pin(self.run(claim, &order, &mut spool)).await {
             Some(ending) => Box::pin(self.store_ending(&held, ending, spool)).await,
             None => self.give_back(&held).await,
@@ -242,15 +242,32 @@ impl Inner {
             order.give(StopCause::LeaseLost);
         }
         let _ = observer.await;
-        let lost = match together {
+        let lost = match &together {
             Some(together) => together.end(&mut outcome, order, most).await,
             None => None,
         };
         if let Err(error) = self.store.progress(held, &outcome.progress, None).await {
             tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store progress");
         }
-        let requests = spool.store(&self.store, &mut outcome, self.shutdown.now()).await;
-        ending::of_outcome(outcome, order.cause(), lost, requests)
+        spool.close(outcome.report.recorded.as_ref());
+        let keeping = spool.keep(&self.store, self.shutdown.now());
+        let kept = if let Some(together) = &together {
+            let others = together.rows(self.shutdown.now());
+            let (own, others) = tokio::join!(keeping, others);
+            let kept: Vec<_> = std::iter::once(own.clone()).chain(others).collect();
+            recorded::together(&mut outcome.report, &kept);
+            own
+        } else {
+            let own = keeping.await;
+            recorded::alone(&mut outcome.report, own.as_ref());
+            own
+        };
+        ending::of_outcome(outcome, order.cause(), lost, kept.and_then(Result::ok))
+    }
+
+    /// Where the rows of the run `held` lie that this runner sends itself.
+    fn spool_of(&self, held: Held) -> Spool {
+        self.spools.of(Owner { held, shard: 0, runner: self.runner.clone() })
     }
 
     /// What the instrument needs to make a shard of a run.
@@ -290,7 +307,7 @@ impl Inner {
             Err(StoreError::CancelRequested(_)) => {
                 let (to, reason) = ending::of_stop(StopCause::Cancelled);
                 let ending = ending::of_nothing(to, reason);
-                Box::pin(self.store_ending(held, ending, self.spools.of(held))).await;
+                Box::pin(self.store_ending(held, ending, self.spool_of(*held))).await;
             }
             Err(error) => {
                 measures::failed(&error);

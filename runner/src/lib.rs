@@ -12,6 +12,7 @@ mod job;
 mod lease;
 mod measures;
 mod observer;
+mod recorded;
 mod registry;
 mod settings;
 mod shard;

@@ -15,6 +15,7 @@ use crate::{
     job::{Inner, MOST_PREPARATION, MOST_STORING, RETRY_STORING_AFTER, within},
     lease::{self, StopCause, StopOrder, Tenure},
     measures::{self, Told},
+    spool::{Owner, Spool},
 };
 
 /// Between two looks at when the load begins.
@@ -34,7 +35,7 @@ enum End {
 
 impl Inner {
     pub(crate) async fn work_off_shard(&self, claim: ShardClaim, claimed_at: Instant) {
-        let held = claim.held.clone();
+        let (held, holder) = (claim.held.clone(), claim.holder.clone());
         let order = StopOrder::none(claimed_at, &self.store.lease());
         let over = CancellationToken::new();
         let keeper = tokio::spawn(lease::keep(
@@ -45,7 +46,9 @@ impl Inner {
             over.clone(),
         ));
         tracing::info!(benchmark = %held, fence = held.run.fence, "shard taken up");
-        match Box::pin(self.run_shard(claim, &order)).await {
+        let owner = Owner { held: held.run, shard: held.shard, runner: holder };
+        let mut spool = self.spools.of(owner);
+        match Box::pin(self.run_shard(claim, &order, &mut spool)).await {
             End::Over => tracing::info!(benchmark = %held, "shard is wanted no more"),
             End::GivenBack => match self.store.give_back_shard(&held).await {
                 Ok(()) => tracing::info!(benchmark = %held, "shard given back unstarted"),
@@ -53,18 +56,19 @@ impl Inner {
                     tracing::warn!(benchmark = %held, error = %causes(&error), "shard could not be given back");
                 }
             },
-            End::Failed(reason) => self.store_shard(&held, Some(&reason), None).await,
+            End::Failed(reason) => self.store_shard(&held, Some(&reason), None, spool).await,
             End::Measured(outcome) => {
                 let reason = broken_off(&outcome, order.cause());
-                self.store_shard(&held, reason.as_ref(), Some(&outcome)).await;
+                spool.close(outcome.report.recorded.as_ref());
+                self.store_shard(&held, reason.as_ref(), Some(&outcome), spool).await;
             }
         }
         over.cancel();
         let _ = keeper.await;
     }
 
-    async fn run_shard(&self, claim: ShardClaim, order: &StopOrder) -> End {
-        let ShardClaim { held, of, spec, api_key } = claim;
+    async fn run_shard(&self, claim: ShardClaim, order: &StopOrder, spool: &mut Spool) -> End {
+        let ShardClaim { held, of, spec, api_key, .. } = claim;
         let key = match api_key {
             Ok(key) => key,
             Err(error) => {
@@ -117,7 +121,7 @@ impl Inner {
         let (snapshots, watched) = watch::channel(Snapshot::default());
         let observer = tokio::spawn(observe(self.store.clone(), held.clone(), watched));
         let control = Control { stop: order.token().clone(), snapshots };
-        let prepared = prepared.until(order.deadline().clone()).starting_at(origin);
+        let prepared = spool.record(prepared).starting_at(origin).until(order.deadline().clone());
         let Some(outcome) = within(most, order, prepared.run(control)).await else {
             observer.abort();
             tracing::error!(benchmark = %held, "a shard does not stop");
@@ -145,35 +149,71 @@ impl Inner {
         }
     }
 
-    /// Tells what a shard came to, and tries again as long as the database is out of reach.
+    /// Tells what a shard came to, stores its rows and tells of them: the others wait for the first
+    /// alone.
     async fn store_shard(
         &self,
         held: &HeldShard,
         reason: Option<&Reason>,
         outcome: Option<&Outcome>,
+        spool: Spool,
     ) {
-        let measured = outcome.and_then(|outcome| match outcome.measured.figures.to_bytes() {
-            Ok(figures) => Some((&outcome.progress, figures)),
-            Err(error) => {
+        let mut heard = Heard::Yes;
+        if let Some(outcome) = outcome {
+            let figures = outcome.measured.figures.to_bytes().inspect_err(|error| {
                 tracing::error!(benchmark = %held, %error, "a shard's figures cannot be sent");
-                None
+            });
+            let measured = figures.ok().map(|figures| (&outcome.progress, figures));
+            let telling = || self.store.shard_measured(held, reason, measured.clone());
+            heard = told(held, telling).await;
+        }
+        if heard == Heard::Yes {
+            let kept = spool.keep(&self.store, self.shutdown.now()).await;
+            heard = told(held, || self.store.end_shard(held, reason, kept.as_ref())).await;
+        }
+        match heard {
+            Heard::Yes => {
+                spool.remove();
+                tracing::info!(benchmark = %held, ?reason, "shard is over");
             }
-        });
-        let give_up_at = tokio::time::Instant::now() + MOST_STORING;
-        loop {
-            match self.store.end_shard(held, reason, measured.clone()).await {
-                Ok(()) => return tracing::info!(benchmark = %held, ?reason, "shard is over"),
-                Err(lost @ StoreError::Lost(_)) => {
-                    measures::failed(&lost);
-                    return lease::log_lost(held.run.id);
-                }
-                Err(error) if tokio::time::Instant::now() < give_up_at => {
-                    tracing::warn!(benchmark = %held, error = %causes(&error), "cannot tell a shard's end; trying again");
-                    sleep(RETRY_STORING_AFTER).await;
-                }
-                Err(error) => {
-                    return tracing::error!(benchmark = %held, error = %causes(&error), "a shard's end could not be told");
-                }
+            Heard::TooLate => spool.settle(&self.store, self.shutdown.now()).await,
+            // What is left in the file is for whoever looks there later.
+            Heard::No => {}
+        }
+    }
+}
+
+/// Whether the database has heard what it was told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Yes,
+    /// It is of no use any more: the run is over, or was lost.
+    TooLate,
+    /// It was out of reach for too long.
+    No,
+}
+
+/// Tells the database of the end of a shard, and tries again as long as it is out of reach.
+async fn told<Telling>(held: &HeldShard, tell: impl Fn() -> Telling) -> Heard
+where
+    Telling: Future<Output = Result<(), StoreError>>,
+{
+    let give_up_at = tokio::time::Instant::now() + MOST_STORING;
+    loop {
+        match tell().await {
+            Ok(()) => return Heard::Yes,
+            Err(lost @ StoreError::Lost(_)) => {
+                measures::failed(&lost);
+                lease::log_lost(held.run.id);
+                return Heard::TooLate;
+            }
+            Err(error) if tokio::time::Instant::now() < give_up_at => {
+                tracing::warn!(benchmark = %held, error = %causes(&error), "cannot tell a shard's end; trying again");
+                sleep(RETRY_STORING_AFTER).await;
+            }
+            Err(error) => {
+                tracing::error!(benchmark = %held, error = %causes(&error), "a shard's end could not be told");
+                return Heard::No;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The requests' rows between the load and the artifact store.
 //!
-//! They are written to a file of the run's own, with what makes it whole beside it every few
+//! They are written to a file of the run's own, or of the shard's of one that several runners make, with what makes it whole beside it every few
 //! seconds. The file is locked for as long as its runner lives, and gone when the run's end is
 //! stored: so one that can be locked was left behind, and [`recovery`] knows what to do with it.
 
@@ -15,15 +15,15 @@ use std::{
 };
 
 use daemon::causes;
-use loadgen::{Outcome, Prepared};
+use loadgen::Prepared;
 use records::Checkpoint;
-use shared::{RunnerId, report::Recorded};
-use store::{Artifacts, Held, REQUESTS, Store, StoredRequests};
+use shared::report::Recorded;
+use store::{Artifacts, KeptRequests, Store, StoredRequests};
 use tokio_util::sync::CancellationToken;
 
-use self::{owner::Owner, recovery::Left};
+use self::recovery::Left;
 
-pub(crate) use self::recovery::recover_until;
+pub(crate) use self::{owner::Owner, recovery::recover_until};
 
 /// How long storing the rows may take.
 const MOST_STORING: Duration = Duration::from_mins(10);
@@ -38,38 +38,32 @@ pub(crate) fn folder(data_dir: &Path) -> PathBuf {
 /// How a runner's rows are kept until they are stored.
 pub(crate) struct Spools {
     folder: PathBuf,
-    runner: RunnerId,
     /// How often what makes a whole file of them is written.
     checkpoint_every: Duration,
 }
 
 impl Spools {
-    /// Those of `runner` in `folder`.
-    pub(crate) fn new(folder: PathBuf, runner: RunnerId, checkpoint_every: Duration) -> Self {
-        Self { folder, runner, checkpoint_every }
+    /// Those in `folder`.
+    pub(crate) fn new(folder: PathBuf, checkpoint_every: Duration) -> Self {
+        Self { folder, checkpoint_every }
     }
 
-    /// The one for the run `held`, for which there is no file yet.
-    pub(crate) fn of(&self, held: &Held) -> Spool {
-        Spool {
-            owner: Owner { held: *held, runner: self.runner.clone() },
-            folder: self.folder.clone(),
-            checkpoint_every: self.checkpoint_every,
-            file: None,
-            is_written: false,
-        }
+    /// The one of `owner`, for which there is no file yet.
+    pub(crate) fn of(&self, owner: Owner) -> Spool {
+        let (folder, checkpoint_every) = (self.folder.clone(), self.checkpoint_every);
+        Spool { owner, folder, checkpoint_every, file: None, written: None }
     }
 }
 
-/// The rows of one run.
+/// The rows of one run, or of a shard of it.
 pub(crate) struct Spool {
     owner: Owner,
     folder: PathBuf,
     checkpoint_every: Duration,
-    /// None: nothing was to be written yet. An error: nothing can, and the report says why.
+    /// None: nothing was to be written yet. An error: nothing can be, and why.
     file: Option<Result<File, String>>,
-    /// Whether its writer has come to the end.
-    is_written: bool,
+    /// How many rows its writer has come to; none: not to the end. An error: they are no whole file.
+    written: Option<Result<u64, String>>,
 }
 
 impl Spool {
@@ -116,39 +110,32 @@ impl Spool {
         }
     }
 
-    /// Puts the rows into the artifact store, and says in the report where that cannot be.
-    pub(crate) async fn store(
-        &mut self,
+    /// Notes what its writer has come to, at its end.
+    pub(crate) fn close(&mut self, recorded: Option<&Recorded>) {
+        self.written = recorded.map(|Recorded { rows, error, .. }| match error {
+            None => Ok(*rows),
+            Some(error) => Err(error.clone()),
+        });
+    }
+
+    /// Puts the rows into the artifact store. None: there was nothing to be written.
+    pub(crate) async fn keep(
+        &self,
         store: &Store,
-        outcome: &mut Outcome,
         shutdown: &CancellationToken,
-    ) -> Option<StoredRequests> {
-        self.is_written = true;
-        let recorded = outcome.report.recorded.clone();
-        let file = match (self.file.as_ref()?, recorded) {
-            (Ok(file), Some(Recorded { rows, error: None, .. })) => Ok((file, rows)),
-            // The report says it already.
-            (Ok(_), _) => return None,
-            (Err(error), _) => Err(error.clone()),
+    ) -> Option<KeptRequests> {
+        let kept = match (self.file.as_ref()?, self.written.as_ref()) {
+            (Err(error), _) | (_, Some(Err(error))) => Err(error.clone()),
+            (Ok(_), None) => return None,
+            (Ok(file), Some(Ok(rows))) => match store.artifacts() {
+                Ok(artifacts) => put(artifacts, &self.owner, file, *rows, shutdown).await,
+                Err(error) => Err(error.to_string()),
+            },
         };
-        let stored = match (file, store.artifacts()) {
-            (Ok((file, rows)), Ok(artifacts)) => {
-                put(artifacts, &self.owner, file, rows, shutdown).await
-            }
-            (Ok(_), Err(error)) => Err(error.to_string()),
-            (Err(error), _) => Err(error),
-        };
-        match stored {
-            Ok(stored) => Some(stored),
-            Err(error) => {
-                tracing::error!(benchmark = %self.owner.held.id, error, "the requests' rows are not kept");
-                let report = &mut outcome.report;
-                let told = format!("the requests' rows were not kept: {error}");
-                report.validity.reasons.push(told);
-                report.recorded = Some(Recorded { error: Some(error), ..Recorded::default() });
-                None
-            }
+        if let Err(error) = &kept {
+            tracing::error!(benchmark = %self.owner.held.id, error, "the requests' rows are not kept");
         }
+        Some(kept)
     }
 
     /// Forgets the rows: the end of their run is stored, with them or with why they are not kept.
@@ -169,7 +156,7 @@ impl Spool {
     /// What is left of it; none where it is still being written: that is for whoever can lock it
     /// one day.
     fn left(self) -> Option<Left> {
-        let file = self.file?.ok().filter(|_| self.is_written)?;
+        let file = self.file?.ok().filter(|_| self.written.is_some())?;
         Some(Left { owner: self.owner, folder: self.folder, file, is_own: true })
     }
 }
@@ -181,7 +168,7 @@ async fn put(
     file: &File,
     rows: u64,
     shutdown: &CancellationToken,
-) -> Result<StoredRequests, String> {
+) -> KeptRequests {
     let held = &owner.held;
     let opened = file.try_clone().and_then(|mut file| {
         file.rewind()?;
@@ -189,17 +176,9 @@ async fn put(
         Ok((file, bytes))
     });
     let (file, bytes) = opened.map_err(|error| format!("their file cannot be read: {error}"))?;
-    let too_late = async {
-        tokio::select! {
-            () = tokio::time::sleep(MOST_STORING) => {}
-            () = async {
-                shutdown.cancelled().await;
-                tokio::time::sleep(MOST_STORING_AT_THE_END).await;
-            } => {}
-        }
-    };
+    let name = owner.name();
     tokio::select! {
-        stored = artifacts.put_rows(held, REQUESTS, file, bytes) => match stored {
+        stored = artifacts.put_rows(held, &name, file, bytes) => match stored {
             Ok(key) => Ok(StoredRequests { key, rows, bytes }),
             Err(error) => {
                 // Its cause may name hosts and keys: that is for the log.
@@ -207,6 +186,17 @@ async fn put(
                 Err(error.to_string())
             }
         },
-        () = too_late => Err("the artifact store took too long".to_owned()),
+        () = too_late(shutdown) => Err("the artifact store took too long".to_owned()),
+    }
+}
+
+/// Ends when nobody waits any longer for rows to be stored.
+pub(crate) async fn too_late(shutdown: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(MOST_STORING) => {}
+        () = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(MOST_STORING_AT_THE_END).await;
+        } => {}
     }
 }

@@ -9,8 +9,8 @@ use std::{fs::File, io::Read as _, ops::Range, path::Path as Folder, sync::Arc, 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use object_store::{
-    ObjectStore, ObjectStoreExt as _, RetryConfig, WriteMultipart, aws::AmazonS3Builder,
-    local::LocalFileSystem, path::Path, prefix::PrefixStore,
+    GetOptions, ObjectStore, ObjectStoreExt as _, RetryConfig, WriteMultipart,
+    aws::AmazonS3Builder, local::LocalFileSystem, path::Path, prefix::PrefixStore,
 };
 use shared::BenchmarkId;
 use url::Url;
@@ -119,6 +119,17 @@ impl Artifacts {
         Ok(file.into_stream().map_err(StoreError::from).boxed())
     }
 
+    /// The same of some bytes of it, of which there must be one.
+    pub async fn stream_of(
+        &self,
+        key: &str,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, StoreError> {
+        let part = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+        let file = self.0.get_opts(&Path::from(key), part).await?;
+        Ok(file.into_stream().map_err(StoreError::from).boxed())
+    }
+
     /// Deletes the file `key`; one that is gone is fine.
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
         match self.0.delete(&Path::from(key)).await {
@@ -189,6 +200,9 @@ mod tests {
             if length > 50 {
                 let piece = artifacts.read(&key, 10..50).await.unwrap();
                 assert_eq!(piece.as_ref(), &bytes[10..50]);
+                let rest = artifacts.stream_of(&key, 10..length as u64 - 1).await.unwrap();
+                let pieces: Vec<Bytes> = rest.try_collect().await.unwrap();
+                assert!(pieces.concat() == bytes[10..length - 1], "{length} bytes");
             }
         }
         let other = Held { id: BenchmarkId(70), fence: 1 };

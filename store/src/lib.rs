@@ -51,7 +51,7 @@ pub use idempotency::IdempotencyKey;
 pub use lease::{Held, Renewal};
 pub use list::{Page, Sort, UnknownSort, Wanted};
 pub use longest::longest_load;
-pub use measured::{LeftRows, REQUESTS, StoredRequests};
+pub use measured::{KeptRequests, LeftRows, StoredRequests, requests_of};
 pub use measures::Depth;
 pub use quota::Quota;
 pub use rules::Rules;

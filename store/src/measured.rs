@@ -1,19 +1,37 @@
-//! What a run that has ended has beside its report: histograms, and the file of its requests. Its
-//! runner stores that with the end; one that died has left rows in a file, for which whoever finds
-//! it may ask here.
+//! What a run that has ended has beside its report: histograms, and the files of its requests, one
+//! of each runner that sent some. Its runners store them with its end; one that died has left rows
+//! in a file, for which whoever finds it may ask here.
 
 use entity::{benchmark, benchmark_artifact, benchmark_event, benchmark_histogram};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{BenchmarkId, RunnerId, State, report::Histograms};
 
 use crate::{Held, Store, StoreError, artifacts, rows, transition};
 
-/// What the file of the requests is called.
-pub const REQUESTS: &str = "requests";
+/// What the file of the requests is called that the runner has sent which holds the run.
+const REQUESTS: &str = "requests";
 
-/// The file of a benchmark's requests, in the artifact store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the file of the requests of shard `shard` is called; 0: of the runner that holds the run.
+pub fn requests_of(shard: u32) -> String {
+    match shard {
+        0 => REQUESTS.to_owned(),
+        shard => format!("{REQUESTS}-{shard}"),
+    }
+}
+
+/// Whose requests the file `name` has; none: it is another kind of file.
+fn shard_of(name: &str) -> Option<u32> {
+    let shard = match name.strip_prefix(REQUESTS)? {
+        "" => 0,
+        number => number.strip_prefix('-')?.parse().ok()?,
+    };
+    (requests_of(shard) == name).then_some(shard)
+}
+
+/// A file of a benchmark's requests, in the artifact store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRequests {
     /// Its key.
     pub key: String,
@@ -22,6 +40,9 @@ pub struct StoredRequests {
     /// Its length in bytes.
     pub bytes: u64,
 }
+
+/// The file of a runner's requests, or why it is not kept.
+pub type KeptRequests = Result<StoredRequests, String>;
 
 /// What is to become of rows that a claim has left in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,15 +103,22 @@ impl Store {
         artifacts.delete(&key).await
     }
 
-    /// The file of the requests of `id`; none: there is none, or not yet.
-    pub async fn requests(&self, id: BenchmarkId) -> Result<Option<StoredRequests>, StoreError> {
-        let of = (id.0, REQUESTS.to_owned());
-        let row = benchmark_artifact::Entity::find_by_id(of).one(&self.inner.database.main).await?;
-        Ok(row.map(|row| StoredRequests {
+    /// The files of the requests of `id`, in the order of their shards; none: there are none, or not
+    /// yet.
+    pub async fn requests(&self, id: BenchmarkId) -> Result<Vec<StoredRequests>, StoreError> {
+        let files = benchmark_artifact::Entity::find()
+            .filter(benchmark_artifact::Column::BenchmarkId.eq(id.0))
+            .all(&self.inner.database.main)
+            .await?;
+        let mut files: Vec<_> =
+            files.into_iter().filter_map(|row| Some((shard_of(&row.name)?, row))).collect();
+        files.sort_unstable_by_key(|(shard, _)| *shard);
+        let stored = files.into_iter().map(|(_, row)| StoredRequests {
             key: row.key,
             rows: u64::try_from(row.row_count).unwrap_or_default(),
             bytes: u64::try_from(row.byte_count).unwrap_or_default(),
-        }))
+        });
+        Ok(stored.collect())
     }
 
     /// The histograms of `id`; none: there are none, or not yet.
@@ -101,12 +129,12 @@ impl Store {
     }
 }
 
-/// Writes what a run left behind, in the transaction that ends it.
+/// Writes what a run left behind, in the transaction that ends it; `requests`: by shard.
 pub(crate) async fn insert<C: ConnectionTrait>(
     c: &C,
     id: BenchmarkId,
     histograms: Option<Value>,
-    requests: Option<StoredRequests>,
+    requests: impl IntoIterator<Item = (u32, StoredRequests)>,
 ) -> Result<(), StoreError> {
     if let Some(histograms) = histograms {
         let row = benchmark_histogram::ActiveModel {
@@ -115,8 +143,8 @@ pub(crate) async fn insert<C: ConnectionTrait>(
         };
         row.insert(c).await?;
     }
-    if let Some(requests) = requests {
-        insert_rows(c, id, REQUESTS, requests).await?;
+    for (shard, stored) in requests {
+        insert_rows(c, id, &requests_of(shard), stored).await?;
     }
     Ok(())
 }
@@ -197,6 +225,18 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_file_of_requests_tells_whose_they_are_and_no_other_name_does() {
+        for (shard, name) in [(0, "requests"), (1, "requests-1"), (63, "requests-63")] {
+            assert_eq!(requests_of(shard), name);
+            assert_eq!(shard_of(name), Some(shard));
+        }
+        for other in ["requests-", "requests-0", "requests-01", "requests-x", "requests2", "trace"]
+        {
+            assert_eq!(shard_of(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn rows_are_wanted_of_the_claim_that_a_run_ended_with_and_of_no_other() {

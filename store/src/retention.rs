@@ -1,6 +1,8 @@
 //! What is thrown away of a benchmark that ended long ago: what is large and what grows. The
 //! benchmark itself and its report stay until somebody deletes it.
 
+use std::collections::BTreeSet;
+
 use entity::{benchmark_artifact, benchmark_event, benchmark_histogram, benchmark_series};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Statement, Value};
 use shared::BenchmarkId;
@@ -56,8 +58,9 @@ impl Store {
                 .filter(benchmark_artifact::Column::BenchmarkId.is_in(ids()))
                 .all(c)
                 .await?;
-            for artifact in named {
-                artifacts.delete_all(BenchmarkId(artifact.benchmark_id)).await?;
+            let with_files = named.into_iter().map(|artifact| artifact.benchmark_id);
+            for id in with_files.collect::<BTreeSet<_>>() {
+                artifacts.delete_all(BenchmarkId(id)).await?;
             }
         }
         let tx = self.inner.database.begin().await?;

@@ -13,7 +13,7 @@ use shared::report::ShardEnvironment;
 use shared::{BenchmarkId, BenchmarkSpec, Progress, Reason, RunnerId, State};
 
 use crate::lease::{Held, in_time, still};
-use crate::{Renewal, SealedKeyError, Store, StoreError, clock, rows};
+use crate::{KeptRequests, Renewal, SealedKeyError, Store, StoreError, clock, rows};
 
 /// Shards that one claim looks at.
 const MOST_LOOKED_AT: u64 = 64;
@@ -90,6 +90,8 @@ impl fmt::Display for HeldShard {
 pub struct ShardClaim {
     /// What to write with.
     pub held: HeldShard,
+    /// Who holds the run.
+    pub holder: RunnerId,
     /// How many shards there are, that of the run's own runner among them.
     pub of: u32,
     /// What the run does.
@@ -166,7 +168,8 @@ impl Store {
         tx.commit().await?;
         let of = u32::try_from(others.unwrap_or(0) + 1).unwrap_or(u32::MAX);
         let held = HeldShard { run, shard: found.shard.cast_unsigned(), runner: runner.0.clone() };
-        Ok(Some(ShardClaim { held, of, spec, api_key: self.opened(run.id, secret, now) }))
+        let holder = RunnerId(benchmark.runner_id.unwrap_or_default());
+        Ok(Some(ShardClaim { held, holder, of, spec, api_key: self.opened(run.id, secret, now) }))
     }
 
     /// Renews the lease of a shard; how long that lets its runner send load, as of when the database
@@ -267,22 +270,39 @@ impl Store {
         self.write_shard(held, &columns).await
     }
 
-    /// Ends a shard, with what it measured; `reason`: why it did not end as it should.
-    pub async fn end_shard(
+    /// Notes that the load of a shard is over, and what it measured: its runner has only its rows to
+    /// store. `reason`: why it did not end as it should. Doing so twice leaves the same.
+    pub async fn shard_measured(
         &self,
         held: &HeldShard,
         reason: Option<&Reason>,
         measured: Option<(&Progress, Vec<u8>)>,
     ) -> Result<(), StoreError> {
-        let status = if reason.is_some() { Status::Failed } else { Status::Ended };
-        let mut columns = vec![(benchmark_shard::Column::Status, word(status))];
+        let mut columns = vec![(benchmark_shard::Column::Measured, Expr::value(true))];
         if let Some((progress, figures)) = measured {
             columns.push((benchmark_shard::Column::Progress, Expr::value(rows::json(progress))));
             columns.extend(told(figures));
         }
-        if let Some(reason) = reason {
-            columns.push((benchmark_shard::Column::Reason, Expr::value(rows::json(reason))));
+        columns.extend(why(reason));
+        self.write_shard(held, &columns).await
+    }
+
+    /// Ends a shard. Its rows are its run's when that ends.
+    ///
+    /// - `reason`: why it did not end as it should.
+    /// - `requests`: its rows; none: it has none to keep.
+    pub async fn end_shard(
+        &self,
+        held: &HeldShard,
+        reason: Option<&Reason>,
+        requests: Option<&KeptRequests>,
+    ) -> Result<(), StoreError> {
+        let status = if reason.is_some() { Status::Failed } else { Status::Ended };
+        let mut columns = vec![(benchmark_shard::Column::Status, word(status))];
+        if let Some(requests) = requests {
+            columns.push((benchmark_shard::Column::Requests, Expr::value(rows::json(requests))));
         }
+        columns.extend(why(reason));
         self.write_shard(held, &columns).await
     }
 
@@ -327,6 +347,10 @@ impl Store {
 
 fn word(status: Status) -> SimpleExpr {
     Expr::value(status.as_str())
+}
+
+fn why(reason: Option<&Reason>) -> Option<(benchmark_shard::Column, SimpleExpr)> {
+    reason.map(|reason| (benchmark_shard::Column::Reason, Expr::value(rows::json(reason))))
 }
 
 fn told(figures: Vec<u8>) -> [(benchmark_shard::Column, SimpleExpr); 2] {

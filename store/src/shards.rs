@@ -16,7 +16,7 @@ use shared::{BenchmarkId, Progress, Reason, RunnerId, RunnerState, State};
 
 use crate::lease::{Held, still};
 use crate::shard::Status;
-use crate::{Store, StoreError, clock, queue, rows};
+use crate::{KeptRequests, Store, StoreError, StoredRequests, clock, queue, rows};
 
 /// How long a run that wants several runners lets others go first while too few are free. Then it is
 /// kept for: runners that come free take nothing else that comes after it.
@@ -44,6 +44,10 @@ pub struct ShardState {
     pub progress: Option<Progress>,
     /// Counts what it has told of its figures; 0: nothing yet.
     pub figures_seq: i64,
+    /// Whether its load is over and its figures are whole.
+    pub is_measured: bool,
+    /// Its rows; none: they are nowhere yet.
+    pub requests: Option<KeptRequests>,
 }
 
 /// How many runners the load of `row` takes, for a runner that takes `max_users`.
@@ -143,13 +147,46 @@ pub(crate) async fn offer<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Takes the shards away from whoever has them: their run is over, or begins anew.
-pub(crate) async fn take_away<C: ConnectionTrait>(c: &C, id: i64) -> Result<(), StoreError> {
-    benchmark_shard::Entity::delete_many()
-        .filter(benchmark_shard::Column::BenchmarkId.eq(id))
-        .exec(c)
+/// Takes the shards of `row`, as it was read in this transaction, away from whoever has them: their
+/// run is over, or begins anew. Which files of requests they have told of.
+pub(crate) async fn taken_away<C: ConnectionTrait>(
+    c: &C,
+    row: &benchmark::Model,
+) -> Result<Vec<(u32, StoredRequests)>, StoreError> {
+    let of_benchmark = benchmark_shard::Column::BenchmarkId.eq(row.id);
+    // Kept from their runners meanwhile: who tells of a file either comes before this, or hears that
+    // the run is over.
+    let told: Vec<(i64, i32, Option<serde_json::Value>)> = benchmark_shard::Entity::find()
+        .select_only()
+        .columns([
+            benchmark_shard::Column::Fence,
+            benchmark_shard::Column::Shard,
+            benchmark_shard::Column::Requests,
+        ])
+        .filter(of_benchmark.clone())
+        .order_by_asc(benchmark_shard::Column::Shard)
+        .lock_exclusive()
+        .into_tuple()
+        .all(c)
         .await?;
-    Ok(())
+    benchmark_shard::Entity::delete_many().filter(of_benchmark).exec(c).await?;
+    let told = told.into_iter().filter(|(fence, ..)| *fence == row.fence);
+    let files = told.filter_map(|(_, shard, requests)| {
+        let shard = shard.cast_unsigned();
+        match kept(BenchmarkId(row.id), &requests?) {
+            Ok(requests) => Some((shard, requests.ok()?)),
+            // The end of a run waits for nothing.
+            Err(error) => {
+                tracing::error!(benchmark = row.id, shard, ?error, "rows of a shard are not kept");
+                None
+            }
+        }
+    });
+    Ok(files.collect())
+}
+
+fn kept(id: BenchmarkId, requests: &serde_json::Value) -> Result<KeptRequests, StoreError> {
+    rows::read(id, "a shard's rows", requests)
 }
 
 /// Has all shards of a run begin `ahead` from now, in the transaction that notes that its load
@@ -212,6 +249,8 @@ impl Store {
                 Column::Reason,
                 Column::Progress,
                 Column::FiguresSeq,
+                Column::Measured,
+                Column::Requests,
             ])
             .filter(of_run(held))
             .order_by_asc(Column::Shard)
@@ -307,10 +346,23 @@ type Row = (
     Option<serde_json::Value>,
     Option<serde_json::Value>,
     i64,
+    bool,
+    Option<serde_json::Value>,
 );
 
 fn state(id: BenchmarkId, row: Row, now: i64) -> Result<ShardState, StoreError> {
-    let (shard, status, runner, lease, environment, reason, progress, figures_seq) = row;
+    let (
+        shard,
+        status,
+        runner,
+        lease,
+        environment,
+        reason,
+        progress,
+        figures_seq,
+        measured,
+        requests,
+    ) = row;
     let status = rows::word(id, "a shard's status", &status)?;
     Ok(ShardState {
         shard: shard.cast_unsigned(),
@@ -321,5 +373,7 @@ fn state(id: BenchmarkId, row: Row, now: i64) -> Result<ShardState, StoreError> 
         reason: reason.map(|json| rows::read(id, "a shard's reason", &json)).transpose()?,
         progress: progress.map(|json| rows::read(id, "a shard's progress", &json)).transpose()?,
         figures_seq,
+        is_measured: measured || status.is_over(),
+        requests: requests.map(|json| kept(id, &json)).transpose()?,
     })
 }

@@ -142,9 +142,10 @@ pub(crate) async fn end<C: ConnectionTrait>(
         let series = benchmark_series::ActiveModel { benchmark_id: Set(row.id), rows: Set(series) };
         series.insert(c).await?;
     }
+    let of_others = shards::taken_away(c, row).await?;
+    let requests = requests.map(|requests| (0, requests)).into_iter().chain(of_others);
     measured::insert(c, change.id, histograms, requests).await?;
     forget_partials(c, row.id).await?;
-    shards::take_away(c, row.id).await?;
     benchmark_secret::Entity::delete_by_id(row.id).exec(c).await?;
     if change.from != Some(State::Queued) {
         let cooldown_ms = if row.load_started_at_ms.is_some() { cooldown_ms } else { 0 };
@@ -225,7 +226,8 @@ pub(crate) async fn requeue<C: ConnectionTrait>(
     };
     apply(c, row, change, columns).await?;
     forget_partials(c, row.id).await?;
-    shards::take_away(c, row.id).await?;
+    // Their rows are of a load that counts no more.
+    shards::taken_away(c, row).await?;
     queue::push(c, change.id, None).await
 }
 

@@ -1,12 +1,12 @@
 //! The rows of a benchmark's requests, and its histograms, as a client gets them.
 
-use std::io::Seek as _;
+use std::{io::Seek as _, ops::Range};
 
 use api::Settings;
 use poem::http::Method;
-use records::{About, GROUP_ROWS, Layout, Record, Tail, Writer};
+use records::{About, GROUP_ROWS, Layout, Record, Tail, TextFormat, Writer};
 use shared::report::{HistogramUnit, HistogramV2, Histograms};
-use store::{Held, REQUESTS, StoredRequests};
+use store::{Held, LeftRows, StoredRequests, requests_of};
 
 use crate::{
     app::{Answer, TestApp, each, one},
@@ -15,16 +15,22 @@ use crate::{
 
 /// A file of `rows` requests, in the artifact store.
 async fn stored(app: &TestApp, held: &Held, rows: u64) -> StoredRequests {
+    stored_of(app, held, 0, 0..rows).await
+}
+
+/// The file of shard `shard`, with rows of these indexes.
+async fn stored_of(app: &TestApp, held: &Held, shard: u32, rows: Range<u64>) -> StoredRequests {
     let mut file = tempfile::tempfile().unwrap();
     let mut writer = Writer::new(file.try_clone().unwrap(), &About::default(), false).unwrap();
-    for index in 0..rows {
+    for index in rows.clone() {
         let message = (index == 1).then(|| "said \"no\", twice".to_owned());
         writer.push(Record { index, end_us: index * 10, message, ..Record::default() }).unwrap();
     }
     let bytes = writer.finish().unwrap().bytes;
     file.rewind().unwrap();
-    let key = app.store.artifacts().unwrap().put_rows(held, REQUESTS, file, bytes).await.unwrap();
-    StoredRequests { key, rows, bytes }
+    let (artifacts, name) = (app.store.artifacts().unwrap(), requests_of(shard));
+    let key = artifacts.put_rows(held, &name, file, bytes).await.unwrap();
+    StoredRequests { key, rows: rows.end - rows.start, bytes }
 }
 
 async fn accepting(app: &TestApp, path: &str, accept: &str) -> Answer {
@@ -69,6 +75,67 @@ async fn rows_come_as_parquet_csv_or_jsonl() {
         assert_eq!(jsonl.text.lines().count() as u64, rows);
         let asked = accepting(&app, &format!("{path}?format=jsonl"), "text/csv").await;
         assert_eq!(asked.text, jsonl.text, "the query goes first");
+    }
+}
+
+/// A load that four runners made, the second of which has sent nothing: where its rows are, and their
+/// indexes.
+async fn shared_load(app: &TestApp) -> (String, Vec<u64>) {
+    let many = GROUP_ROWS as u64 + 2;
+    let hand = Hand::of(&app.store).await;
+    let id = app.start_benchmark("a.example").await;
+    let held = hand.take(id).await;
+    let first = stored_of(app, &held, 0, 0..many).await;
+    hand.complete_with(&held, Some(first), Histograms::new()).await;
+    for (shard, rows) in [(2, many + 3..2 * many), (10, many..many + 3), (1, many..many)] {
+        let file = stored_of(app, &held, shard, rows).await;
+        let kept = app.store.keep_left_rows(&held, hand.id(), &requests_of(shard), file).await;
+        assert_eq!(kept.unwrap(), LeftRows::Wanted);
+    }
+    let rows = (0..many).chain(many + 3..2 * many).chain(many..many + 3);
+    (format!("/api/v1/benchmarks/{id}/requests"), rows.collect())
+}
+
+#[tokio::test]
+async fn the_files_of_several_runners_come_as_one() {
+    for app in each(Settings::default()).await {
+        let (path, expected) = shared_load(&app).await;
+        let parquet = app.get(&path).await;
+        let length = parquet.bytes.len() as u64;
+        let Ok(Tail::Whole(layout)) = Layout::read(&parquet.bytes, length) else {
+            panic!("it is no file");
+        };
+        assert_eq!((layout.rows(), layout.groups()), (expected.len() as u64, 4));
+        let mut as_text = TextFormat::Csv.head(&layout).unwrap();
+        for group in 0..layout.groups() {
+            let range = layout.range(group).unwrap();
+            let (from, to) = (usize::try_from(range.start), usize::try_from(range.end));
+            let bytes = parquet.bytes.slice(from.unwrap()..to.unwrap());
+            as_text.extend(TextFormat::Csv.rows(&layout, group, bytes).unwrap());
+        }
+
+        let csv = app.get(&format!("{path}?format=csv")).await;
+        assert!(csv.bytes == as_text, "Parquet and CSV have the same rows");
+        let rows = csv.text.lines().skip(1).map(|line| line.split(',').next().unwrap());
+        let rows: Vec<u64> = rows.map(|index| index.parse().unwrap()).collect();
+        assert!(rows == expected, "one line of names, and the rows of each runner in turn");
+        let jsonl = app.get(&format!("{path}?format=jsonl")).await;
+        let read = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        let rows = jsonl.text.lines().map(|line| read(line)["index"].as_u64().unwrap());
+        assert!(rows.collect::<Vec<_>>() == expected);
+    }
+}
+
+#[tokio::test]
+async fn where_the_file_of_one_of_several_runners_is_gone_nothing_is_begun() {
+    let app = one(Settings::default()).await;
+    let (path, _) = shared_load(&app).await;
+    let id = path.split('/').nth(4).unwrap();
+    let gone = format!("benchmarks/{id}/run-1/requests-2.parquet");
+    app.store.artifacts().unwrap().delete(&gone).await.unwrap();
+    for format in ["parquet", "csv", "jsonl"] {
+        let refused = app.get(&format!("{path}?format={format}")).await;
+        refused.refuses(404, "the file is gone from the artifact store");
     }
 }
 

@@ -28,6 +28,11 @@ impl Hand {
         Self { store: store.clone(), id }
     }
 
+    /// Who it is.
+    pub(crate) fn id(&self) -> &RunnerId {
+        &self.id
+    }
+
     /// Takes the benchmark `id`, which must be the next.
     pub(crate) async fn take(&self, id: i64) -> Held {
         let claim = self.store.claim(&self.id, 10_000).await.unwrap().unwrap();

@@ -4,15 +4,17 @@
 use std::path::{Path, PathBuf};
 
 use shared::{BenchmarkId, RunnerId};
-use store::Held;
+use store::{Held, requests_of};
 
-/// The claim whose load the rows are of.
+/// The claim whose load the rows are of, and the part of that load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
     /// The run and its fence.
-    pub(super) held: Held,
+    pub(crate) held: Held,
+    /// Which shard of its load; 0: that of the runner that claimed it.
+    pub(crate) shard: u32,
     /// Who claimed it: no other database has a run of that runner.
-    pub(super) runner: RunnerId,
+    pub(crate) runner: RunnerId,
 }
 
 impl Owner {
@@ -22,9 +24,16 @@ impl Owner {
         let name = name.strip_prefix("run-")?.strip_suffix(".parquet")?;
         let mut parts = name.splitn(3, '-');
         let id = BenchmarkId(parts.next()?.parse().ok()?);
-        let fence = parts.next()?.parse().ok()?;
+        let claim = parts.next()?;
+        let (fence, shard) = claim.split_once('.').unwrap_or((claim, "0"));
+        let held = Held { id, fence: fence.parse().ok()? };
         let runner = RunnerId(parts.next()?.to_owned());
-        Some(Self { held: Held { id, fence }, runner })
+        Some(Self { held, shard: shard.parse().ok()?, runner })
+    }
+
+    /// What the file of its rows is called in the artifact store.
+    pub(super) fn name(&self) -> String {
+        requests_of(self.shard)
     }
 
     /// Where in `folder` its rows are.
@@ -43,8 +52,9 @@ impl Owner {
     }
 
     fn file(&self, folder: &Path, extension: &str) -> PathBuf {
-        let Self { held: Held { id, fence }, runner } = self;
-        folder.join(format!("run-{id}-{fence}-{runner}.{extension}"))
+        let Self { held: Held { id, fence }, shard, runner } = self;
+        let shard = if *shard == 0 { String::new() } else { format!(".{shard}") };
+        folder.join(format!("run-{id}-{fence}{shard}-{runner}.{extension}"))
     }
 }
 
@@ -55,15 +65,23 @@ mod tests {
     #[test]
     fn the_name_of_its_rows_tells_the_owner_and_no_other_name_does() {
         let held = Held { id: BenchmarkId(7), fence: 12 };
-        let owner = Owner { held, runner: RunnerId("01JDABCDEFGH".to_owned()) };
         let folder = Path::new("data/spool");
-        let rows = owner.rows(folder);
-        assert_eq!(rows, folder.join("run-7-12-01JDABCDEFGH.parquet"));
-        assert_eq!(Owner::of(&rows), Some(owner.clone()));
+        let first = Owner { held, shard: 0, runner: RunnerId("01JDABCDEFGH".to_owned()) };
+        let owner = Owner { shard: 3, ..first.clone() };
+        for (owner, name, file) in [
+            (&first, "run-7-12-01JDABCDEFGH.parquet", "requests"),
+            (&owner, "run-7-12.3-01JDABCDEFGH.parquet", "requests-3"),
+        ] {
+            let rows = owner.rows(folder);
+            assert_eq!(rows, folder.join(name));
+            assert_eq!(Owner::of(&rows), Some(owner.clone()));
+            assert_eq!(owner.name(), file);
+        }
         for other in [
             owner.tail(folder),
             owner.unfinished(folder),
             folder.join("run-7-12.parquet"),
+            folder.join("run-7-12.x-01J.parquet"),
             folder.join("run-x-12-01J.parquet"),
             folder.join("sets.parquet"),
         ] {

@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context as _;
 use daemon::causes;
 use records::{Checkpoint, RecordsError};
-use store::{LeftRows, REQUESTS, Store, StoreError, StoredRequests};
+use store::{LeftRows, Store, StoreError, StoredRequests};
 use tokio_util::sync::CancellationToken;
 
 use super::{owner::Owner, put};
@@ -109,8 +109,8 @@ pub(super) struct Left {
 impl Left {
     /// Does with them what is to be done; false where that could not be: they are still there.
     pub(super) async fn settle(self, store: &Store, shutdown: &CancellationToken) -> bool {
-        let Owner { held, runner } = &self.owner;
-        match store.left_rows(held, runner, REQUESTS).await {
+        let Owner { held, runner, .. } = &self.owner;
+        match store.left_rows(held, runner, &self.owner.name()).await {
             Ok(LeftRows::Early) => true,
             Ok(LeftRows::Unknown) if !self.is_own => true,
             Ok(LeftRows::Unwanted | LeftRows::Unknown) => {
@@ -140,14 +140,14 @@ impl Left {
 
     /// Gives them to their run; true when they are not needed here any more.
     async fn give(&self, store: &Store, shutdown: &CancellationToken) -> anyhow::Result<bool> {
-        let Owner { held, runner } = &self.owner;
+        let Owner { held, runner, shard } = &self.owner;
         let Some(rows) = self.mend().await? else { return Ok(true) };
         let stored = put(store.artifacts()?, &self.owner, &self.file, rows, shutdown).await;
         let stored = stored.map_err(anyhow::Error::msg)?;
-        let left = store.keep_left_rows(held, runner, REQUESTS, stored.clone()).await?;
+        let left = store.keep_left_rows(held, runner, &self.owner.name(), stored.clone()).await?;
         if left == LeftRows::Wanted {
             let StoredRequests { rows, bytes, .. } = stored;
-            tracing::info!(benchmark = %held.id, rows, bytes, "a lost run has its rows");
+            tracing::info!(benchmark = %held.id, shard, rows, bytes, "a lost run has its rows");
             return Ok(true);
         }
         // Somebody deleted the benchmark just now.
@@ -173,7 +173,7 @@ impl Left {
     /// Takes back what may be in the artifact store of them and is nobody's.
     async fn withdraw(&self, store: &Store) {
         let held = &self.owner.held;
-        match store.withdraw_rows(held, REQUESTS).await {
+        match store.withdraw_rows(held, &self.owner.name()).await {
             Ok(()) | Err(StoreError::NoArtifacts) => {}
             Err(error) => {
                 tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot delete rows of a lost run");

@@ -8,6 +8,7 @@ mod metrics;
 mod placing;
 mod queue;
 mod recorded;
+mod shard_rows;
 mod shards;
 mod spooled;
 mod targets;

@@ -27,6 +27,11 @@ async fn silence(url: &str) -> u64 {
     }
 }
 
+/// Whether `process` is the runner of that name.
+pub(crate) fn is_runner(process: &Process, name: &str) -> bool {
+    name.ends_with(&format!("-{}", process.id()))
+}
+
 impl Yard {
     async fn runners(&self, count: usize) -> Vec<Process> {
         let mut runners = Vec::new();
@@ -42,7 +47,7 @@ impl Yard {
         let runner = self.store.runners().await.expect("a database");
         let name = &runner.iter().find(|it| it.id.0 == holder).expect("it is known").name;
         let (holders, others): (Vec<_>, Vec<_>) =
-            runners.into_iter().partition(|process| name.ends_with(&format!("-{}", process.id())));
+            runners.into_iter().partition(|process| is_runner(process, name));
         let [holder] = <[_; 1]>::try_from(holders).unwrap_or_else(|_| panic!("who is {name}?"));
         (holder, others)
     }
@@ -76,11 +81,6 @@ async fn several_runners_send_a_schedule_together_each_request_once() {
         let series = yard.store.timeseries(ended.id).await.unwrap();
         assert_eq!(series.iter().map(|second| second.started).sum::<u64>(), 120);
         assert_eq!(ended.progress.requests, 120);
-        // the rows are those of the first shard: every third request
-        let recorded = report.recorded.as_ref().unwrap();
-        assert_eq!((recorded.rows, recorded.missing), (40, 80));
-        let stored = yard.store.requests(ended.id).await.unwrap().unwrap();
-        assert_eq!(stored.rows, 40);
     }
 }
 

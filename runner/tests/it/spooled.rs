@@ -22,14 +22,14 @@ use crate::yard::{Yard, files_below, quick, simulate, stats};
 const MOST_LOST: Duration = Duration::from_secs(4);
 
 /// A folder for the data of several runners.
-struct Machine(TempDir);
+pub(crate) struct Machine(TempDir);
 
 impl Machine {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
-    async fn runner(&self, yard: &Yard) -> Process {
+    pub(crate) async fn runner(&self, yard: &Yard) -> Process {
         let folder = self.0.path().display().to_string();
         let settings =
             [("DATA_DIR", folder.as_str()), ("CHECKPOINT_S", "1"), ("TARGET_COOLDOWN_S", "0")];
@@ -41,16 +41,22 @@ impl Machine {
     }
 
     /// Waits until there is a checkpoint of the rows here.
-    async fn checkpointed(&self) {
+    pub(crate) async fn checkpointed(&self) {
+        self.checkpointed_by(1).await;
+    }
+
+    /// The same of the rows of so many runners.
+    pub(crate) async fn checkpointed_by(&self, runners: usize) {
         let begun = Instant::now();
-        while !names(&self.spool()).iter().any(|name| name.contains(".tail")) {
+        let tails = || names(&self.spool()).into_iter().filter(|name| name.contains(".tail"));
+        while tails().count() < runners {
             assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", names(&self.spool()));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     /// Waits until no rows wait here.
-    async fn emptied(&self) {
+    pub(crate) async fn emptied(&self) {
         let begun = Instant::now();
         while files_below(&self.spool()) > 0 {
             assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", names(&self.spool()));
@@ -114,7 +120,7 @@ async fn of_a_killed_runner_all_rows_but_the_newest_are_kept_by_those_it_shared_
         tokio::time::sleep(Duration::from_secs(4)).await;
         let names = names(&machine.spool());
         assert!(names.iter().any(|name| name.starts_with(&format!("run-{lost}-1-"))), "{names:?}");
-        assert_eq!(yard.store.requests(lost).await.unwrap(), None);
+        assert_eq!(yard.store.requests(lost).await.unwrap(), []);
         let before = stats(&url).await.completed;
         tokio::time::sleep(MOST_LOST).await;
         killed.kill();
@@ -126,7 +132,7 @@ async fn of_a_killed_runner_all_rows_but_the_newest_are_kept_by_those_it_shared_
         assert_sound(&rows, seen.requests);
         let (kept, before) = (rows.len() as u64, before - 8);
         assert!(kept >= before, "{kept} rows, but {before} answers were there long before");
-        let stored = yard.store.requests(lost).await.unwrap().expect("rows");
+        let stored = yard.store.requests(lost).await.unwrap().remove(0);
         assert_eq!(stored.rows, kept);
         machine.emptied().await;
         assert_eq!(files_below(yard.artifacts()), 1);
@@ -186,11 +192,7 @@ async fn a_runner_that_was_frozen_and_lost_its_run_keeps_the_rows_when_it_wakes(
         let ended = yard.ended(lost).await;
         assert_eq!(ended.reason.as_ref().unwrap().code, ReasonCode::RunnerLost);
         tokio::time::sleep(Duration::from_secs(3)).await;
-        assert_eq!(
-            yard.store.requests(lost).await.unwrap(),
-            None,
-            "it lives: its rows are its own"
-        );
+        assert_eq!(yard.store.requests(lost).await.unwrap(), [], "it lives: its rows are its own");
         let refusal = refusal(&api, lost).await;
         assert!(refusal.starts_with("HTTP/1.0 404") || refusal.starts_with("HTTP/1.1 404"));
         assert!(refusal.contains("is kept once a runner starts in its folder"), "{refusal}");
@@ -240,7 +242,7 @@ async fn a_run_that_ends_leaves_nothing_in_the_folder_however_it_ends() {
         runner.terminate();
         assert_eq!(runner.wait().await.code(), Some(0));
         assert_eq!(yard.read(stopped).await.status, State::Failed);
-        assert!(yard.store.requests(stopped).await.unwrap().is_some());
+        assert_eq!(yard.store.requests(stopped).await.unwrap().len(), 1);
         assert_eq!(files_below(&machine.spool()), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! Rows that a claim has left in a file: who may have them.
 
 use shared::{RunnerId, State};
-use store::{Artifacts, Deletion, Held, LeftRows, REQUESTS, Store, StoredRequests};
+use store::{Artifacts, Deletion, Held, LeftRows, Store, StoredRequests, requests_of};
 use tempfile::TempDir;
 
 use crate::world::{World, ending, worlds};
@@ -19,12 +19,12 @@ fn stored(held: &Held) -> StoredRequests {
 }
 
 async fn left(world: &World, held: &Held) -> LeftRows {
-    world.store.left_rows(held, &runner("runner-a"), REQUESTS).await.unwrap()
+    world.store.left_rows(held, &runner("runner-a"), &requests_of(0)).await.unwrap()
 }
 
 async fn keep(world: &World, held: &Held) -> LeftRows {
     let (runner, stored) = (runner("runner-a"), stored(held));
-    world.store.keep_left_rows(held, &runner, REQUESTS, stored).await.unwrap()
+    world.store.keep_left_rows(held, &runner, &requests_of(0), stored).await.unwrap()
 }
 
 #[tokio::test]
@@ -33,14 +33,14 @@ async fn a_lost_run_gets_its_rows_once_and_not_before_it_is_lost() {
         let held = world.loading().await;
         assert_eq!(left(&world, &held).await, LeftRows::Early);
         assert_eq!(keep(&world, &held).await, LeftRows::Early);
-        assert_eq!(world.store.requests(held.id).await.unwrap(), None);
+        assert_eq!(world.store.requests(held.id).await.unwrap(), []);
 
         world.expire(held.id).await;
         assert_eq!(world.store.sweep().await.unwrap().lost, [held.id]);
         let lost = world.get(held.id).await;
         assert_eq!(left(&world, &held).await, LeftRows::Wanted);
         assert_eq!(keep(&world, &held).await, LeftRows::Wanted);
-        assert_eq!(world.store.requests(held.id).await.unwrap(), Some(stored(&held)));
+        assert_eq!(world.store.requests(held.id).await.unwrap(), [stored(&held)]);
         assert_eq!(world.get(held.id).await, lost, "nothing else of it has changed");
 
         assert_eq!(left(&world, &held).await, LeftRows::Unwanted);
@@ -101,7 +101,7 @@ async fn a_run_that_is_sent_again_has_no_use_for_the_rows_of_the_first_time() {
         world.store.load_starts(&again, "m").await.unwrap();
         world.store.finish(&again, ending(State::Completed)).await.unwrap();
         assert_eq!(keep(&world, &held).await, LeftRows::Unwanted, "it is over");
-        assert_eq!(world.store.requests(held.id).await.unwrap(), None);
+        assert_eq!(world.store.requests(held.id).await.unwrap(), []);
     }
 }
 
@@ -113,7 +113,7 @@ async fn rows_of_another_database_or_of_a_deleted_benchmark_are_nobodys() {
         world.store.sweep().await.unwrap();
         // A run with the same number and fence, elsewhere.
         let other = runner("runner-of-another-database");
-        let judged = world.store.left_rows(&held, &other, REQUESTS).await.unwrap();
+        let judged = world.store.left_rows(&held, &other, &requests_of(0)).await.unwrap();
         assert_eq!(judged, LeftRows::Unknown);
         let later = Held { fence: held.fence + 1, ..held };
         assert_eq!(left(&world, &later).await, LeftRows::Unknown);
@@ -129,7 +129,7 @@ async fn with_file(world: &World, held: &Held) -> (Store, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = Artifacts::in_folder(folder.path()).unwrap();
     let file = tempfile::tempfile().unwrap();
-    let key = artifacts.put_rows(held, REQUESTS, file, 0).await.unwrap();
+    let key = artifacts.put_rows(held, &requests_of(0), file, 0).await.unwrap();
     assert_eq!(key, stored(held).key);
     let store = world.store.clone().with_artifacts(artifacts);
     (store, folder)
@@ -144,14 +144,14 @@ async fn rows_are_withdrawn_from_the_artifact_store_unless_they_are_the_runs() {
         world.expire(held.id).await;
         store.sweep().await.unwrap();
         assert_eq!(keep(&world, &held).await, LeftRows::Wanted);
-        store.withdraw_rows(&held, REQUESTS).await.unwrap();
+        store.withdraw_rows(&held, &requests_of(0)).await.unwrap();
         assert!(file.exists(), "they are its rows");
 
         let other = Held { fence: held.fence + 1, ..held };
         let (store, folder) = with_file(&world, &other).await;
         let file = folder.path().join(stored(&other).key);
         assert!(file.exists());
-        store.withdraw_rows(&other, REQUESTS).await.unwrap();
+        store.withdraw_rows(&other, &requests_of(0)).await.unwrap();
         assert!(!file.exists(), "nobody names them");
     }
 }

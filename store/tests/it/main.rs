@@ -18,6 +18,7 @@ mod modelled;
 mod placing;
 mod secrets;
 mod several_targets;
+mod shard_rows;
 mod shards;
 mod sharing;
 mod states;

@@ -4,7 +4,7 @@ use std::{fs, io::Write as _, path::Path};
 
 use shared::report::{HistogramUnit, HistogramV2, Histograms};
 use shared::{BenchmarkId, State};
-use store::{Artifacts, Deletion, Ending, REQUESTS, Store, StoreError, StoredRequests};
+use store::{Artifacts, Deletion, Ending, Store, StoreError, StoredRequests, requests_of};
 use tempfile::TempDir;
 
 use crate::world::{World, ending, worlds};
@@ -47,11 +47,11 @@ async fn what_was_measured_stays_as_it_is_and_goes_with_its_benchmark() {
     for world in worlds().await {
         let (store, folder) = keeping(&world);
         let held = world.loading().await;
-        assert_eq!(store.requests(held.id).await.unwrap(), None);
+        assert_eq!(store.requests(held.id).await.unwrap(), []);
         assert_eq!(store.histograms(held.id).await.unwrap(), None);
 
         let artifacts = store.artifacts().unwrap();
-        let key = artifacts.put_rows(&held, REQUESTS, file("rows"), 4).await.unwrap();
+        let key = artifacts.put_rows(&held, &requests_of(0), file("rows"), 4).await.unwrap();
         let stored = StoredRequests { key, rows: 3, bytes: 4 };
         let complete = Ending {
             histograms: histograms(),
@@ -59,7 +59,7 @@ async fn what_was_measured_stays_as_it_is_and_goes_with_its_benchmark() {
             ..ending(State::Completed)
         };
         store.finish(&held, complete).await.unwrap();
-        assert_eq!(store.requests(held.id).await.unwrap(), Some(stored.clone()));
+        assert_eq!(store.requests(held.id).await.unwrap(), [stored.clone()]);
         assert_eq!(store.histograms(held.id).await.unwrap(), Some(histograms()));
         assert_eq!(artifacts.read(&stored.key, 1..4).await.unwrap().as_ref(), b"ows");
 
@@ -73,7 +73,7 @@ async fn what_was_measured_stays_as_it_is_and_goes_with_its_benchmark() {
 
         // what a runner left that lost this run before
         let earlier = store::Held { fence: 0, ..held };
-        artifacts.put_rows(&earlier, REQUESTS, file("x"), 1).await.unwrap();
+        artifacts.put_rows(&earlier, &requests_of(0), file("x"), 1).await.unwrap();
         assert_eq!(files_below(folder.path()), 2);
         assert_eq!(store.delete(held.id, false).await.unwrap(), Deletion::Deleted);
         assert_eq!(files_below(folder.path()), 0);
@@ -90,7 +90,7 @@ async fn a_run_that_measured_nothing_has_neither() {
         let held = world.running().await;
         let failed = Ending { report: None, ..ending(State::Failed) };
         store.finish(&held, failed).await.unwrap();
-        assert_eq!(store.requests(held.id).await.unwrap(), None);
+        assert_eq!(store.requests(held.id).await.unwrap(), []);
         assert_eq!(store.histograms(held.id).await.unwrap(), None);
     }
 }

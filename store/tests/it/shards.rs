@@ -11,7 +11,7 @@ use store::{
 
 use crate::world::{World, ending, registration, report, request, worlds};
 
-const AHEAD: Duration = Duration::from_secs(2);
+pub(crate) const AHEAD: Duration = Duration::from_secs(2);
 
 impl World {
     /// Runners of these names, there and free, each for 1,000 users.
@@ -29,16 +29,16 @@ impl World {
         self.store.create(request(&fields)).await.unwrap().id
     }
 
-    async fn claim_of(&self, runner: &str) -> Option<Claim> {
+    pub(crate) async fn claim_of(&self, runner: &str) -> Option<Claim> {
         self.store.claim(&RunnerId(runner.into()), 1_000).await.unwrap()
     }
 
-    async fn shard_of(&self, runner: &str) -> Option<ShardClaim> {
+    pub(crate) async fn shard_of(&self, runner: &str) -> Option<ShardClaim> {
         self.store.claim_shard(&RunnerId(runner.into()), 1_000).await.unwrap()
     }
 
     /// A run of three runners, `a`, `b` and `c`; `b` and `c` have their shards and are ready.
-    async fn gathered(&self) -> (Claim, HeldShard, HeldShard) {
+    pub(crate) async fn gathered(&self) -> (Claim, HeldShard, HeldShard) {
         self.runners(&["a", "b", "c"]).await;
         self.submit_with(&[("runners", "3")]).await;
         let claim = self.claim_of("a").await.unwrap();
@@ -205,7 +205,8 @@ async fn what_shards_tell_is_there_until_the_run_is_over() {
         store.shard_progress(&b, &progress, None).await.unwrap();
         assert!(store.shard_figures(&claim.held).await.unwrap().is_empty());
         store.shard_progress(&b, &progress, Some(vec![1, 0, 255])).await.unwrap();
-        store.end_shard(&b, None, Some((&progress, vec![2]))).await.unwrap();
+        store.shard_measured(&b, None, Some((&progress, vec![2]))).await.unwrap();
+        store.end_shard(&b, None, None).await.unwrap();
         let reason = Reason::new(ReasonCode::RunnerShutdown, "stopped");
         store.end_shard(&c, Some(&reason), None).await.unwrap();
         let told = store.shard_figures(&claim.held).await.unwrap();
@@ -238,7 +239,7 @@ async fn when_the_run_is_lost_no_shard_may_write_or_go_on() {
         assert_eq!(world.status(claim.held.id).await, State::Queued);
         for shard in [&b, &c] {
             assert_eq!(store.renew_shard(shard).await.unwrap().0, Renewal::Lost);
-            let wrote = store.end_shard(shard, None, Some((&Progress::default(), vec![1]))).await;
+            let wrote = store.end_shard(shard, None, None).await;
             assert!(matches!(wrote, Err(StoreError::Lost(_))), "{wrote:?}");
         }
         // the next try has shards of its own

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::request::NewBenchmark;
 use shared::{QueueState, RunnerId, RunnerState, State, TargetState, TargetUrl};
-use store::{Artifacts, REQUESTS, Rules, Store, StoreError, StoredRequests};
+use store::{Artifacts, Rules, Store, StoreError, StoredRequests, requests_of};
 
 use crate::world::{World, ending, registration, request, worlds};
 
@@ -165,7 +165,7 @@ async fn what_was_measured_goes_in_time_and_the_report_stays() {
         for _ in 0..3 {
             let held = world.loading().await;
             let file = tempfile::tempfile().unwrap();
-            let key = artifacts.put_rows(&held, REQUESTS, file, 0).await.unwrap();
+            let key = artifacts.put_rows(&held, &requests_of(0), file, 0).await.unwrap();
             let mut ending = ending(State::Completed);
             ending.requests = Some(StoredRequests { key, rows: 0, bytes: 0 });
             world.store.finish(&held, ending).await.unwrap();
@@ -198,7 +198,7 @@ async fn what_was_measured_goes_in_time_and_the_report_stays() {
             assert!(world.store.events(id, 0).await.unwrap().is_empty());
             assert!(world.store.timeseries(id).await.unwrap().is_empty());
             assert_eq!(world.store.histograms(id).await.unwrap(), None);
-            assert_eq!(world.store.requests(id).await.unwrap(), None);
+            assert_eq!(world.store.requests(id).await.unwrap(), []);
             assert!(
                 !folder.path().join(format!("benchmarks/{id}/run-1/requests.parquet")).exists()
             );
@@ -207,7 +207,7 @@ async fn what_was_measured_goes_in_time_and_the_report_stays() {
         assert!(before.report.is_some());
         assert_eq!(world.store.events(new, 0).await.unwrap().len(), 3);
         assert_eq!(world.store.timeseries(new).await.unwrap().len(), 2);
-        let kept = world.store.requests(new).await.unwrap().unwrap();
+        let kept = world.store.requests(new).await.unwrap().remove(0);
         assert!(folder.path().join(kept.key).exists());
         assert_eq!(forgetful().await.with_rules(rules).sweep().await.unwrap().pruned, 0);
     }

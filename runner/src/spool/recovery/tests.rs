@@ -6,7 +6,7 @@ use shared::{
     BenchmarkId, RunnerId, Seed, State,
     request::{Defaults, Fields, NewBenchmark},
 };
-use store::{Artifacts, Held, Lease, Vault};
+use store::{Artifacts, Held, Lease, Vault, requests_of};
 use tempfile::TempDir;
 use testkit::TestDatabase;
 
@@ -49,7 +49,7 @@ impl Scene {
         let runner = RunnerId("01JDKILLED".to_owned());
         let held = self.store.claim(&runner, 10_000).await.unwrap().unwrap().held;
         self.store.load_starts(&held, "tiny").await.unwrap();
-        Owner { held, runner }
+        Owner { held, shard: 0, runner }
     }
 
     /// Has the runs of silent runners taken from them.
@@ -60,6 +60,12 @@ impl Scene {
 
     async fn recover(&self) -> bool {
         recover(&self.store, self.folder(), &CancellationToken::new()).await
+    }
+
+    /// The only file of requests that `id` has.
+    async fn only_file(&self, id: BenchmarkId) -> StoredRequests {
+        let [file] = <[_; 1]>::try_from(self.store.requests(id).await.unwrap()).unwrap();
+        file
     }
 
     fn files(&self) -> Vec<String> {
@@ -104,7 +110,7 @@ async fn rows_wait_until_their_run_is_lost_and_are_gone_when_it_has_them() {
         assert_eq!(scene.store.get(id).await.unwrap().status, State::Lost);
         assert!(scene.recover().await);
         assert_eq!(scene.files(), [""; 0]);
-        let kept = scene.store.requests(id).await.unwrap().unwrap();
+        let kept = scene.only_file(id).await;
         assert_eq!(kept.rows, 5);
         let bytes = scene.store.artifacts().unwrap().read(&kept.key, 0..kept.bytes).await.unwrap();
         let records::Tail::Whole(layout) = records::Layout::read(&bytes, kept.bytes).unwrap()
@@ -128,7 +134,7 @@ async fn rows_that_cannot_be_stored_yet_wait_for_better_times() {
         assert_eq!(scene.files().len(), 2);
         fs::remove_file(in_the_way).unwrap();
         assert!(scene.recover().await, "what was begun is begun anew");
-        assert_eq!(scene.store.requests(owner.held.id).await.unwrap().unwrap().rows, 5);
+        assert_eq!(scene.only_file(owner.held.id).await.rows, 5);
 
         // Nor is anything lost where the database cannot be asked.
         let owner = scene.silent("fail").await;
@@ -147,7 +153,7 @@ async fn rows_of_a_run_that_is_sent_again_are_deleted() {
         leave(&owner, scene.folder());
         let artifacts = scene.store.artifacts().unwrap();
         let file = File::open(owner.rows(scene.folder())).unwrap();
-        let key = artifacts.put_rows(&owner.held, REQUESTS, file, 4).await.unwrap();
+        let key = artifacts.put_rows(&owner.held, &requests_of(0), file, 4).await.unwrap();
         scene.time_passes().await;
         assert_eq!(scene.store.get(owner.held.id).await.unwrap().status, State::Queued);
         assert!(scene.recover().await);
@@ -180,7 +186,7 @@ async fn what_somebody_has_or_nobody_knows_is_left_alone_until_it_is_old() {
         let rows = lost.rows(scene.folder());
         let locked = rows.file_name().unwrap().to_str().unwrap();
         assert_eq!(scene.files(), [locked], "its runner lives");
-        assert_eq!(scene.store.requests(lost.held.id).await.unwrap(), None);
+        assert_eq!(scene.store.requests(lost.held.id).await.unwrap(), []);
     }
 }
 
@@ -196,7 +202,7 @@ async fn rows_of_a_benchmark_that_was_deleted_are_deleted_by_the_runner_that_wro
 
         let artifacts = scene.store.artifacts().unwrap();
         let file = File::open(owner.rows(scene.folder())).unwrap();
-        let key = artifacts.put_rows(&owner.held, REQUESTS, file, 4).await.unwrap();
+        let key = artifacts.put_rows(&owner.held, &requests_of(0), file, 4).await.unwrap();
         let file = lock(&owner.rows(scene.folder())).unwrap();
         let folder = scene.folder().to_owned();
         let left = Left { owner, folder, file, is_own: true };
@@ -226,7 +232,7 @@ async fn damaged_rows_are_deleted_and_harm_nobody() {
             damage();
             assert!(scene.recover().await);
             assert_eq!(scene.files(), [""; 0]);
-            assert_eq!(scene.store.requests(owner.held.id).await.unwrap(), None);
+            assert_eq!(scene.store.requests(owner.held.id).await.unwrap(), []);
         }
     }
 }
