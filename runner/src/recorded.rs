@@ -47,20 +47,24 @@ mod tests {
 
     use super::*;
 
-    fn stored(rows: u64) -> Option<KeptRequests> {
-        Some(Ok(StoredRequests { key: "a key".to_owned(), rows, bytes: 1 }))
+    fn stored(rows: u64) -> StoredRequests {
+        StoredRequests { key: "a key".to_owned(), rows, bytes: 1 }
+    }
+
+    fn kept(rows: &[u64]) -> Vec<Option<KeptRequests>> {
+        rows.iter().map(|rows| Some(Ok(stored(*rows)))).collect()
     }
 
     #[test]
     fn the_rows_of_all_count_and_nothing_is_said_where_none_is_missing() {
-        let (recorded, reason) = of_all(10, &[stored(4), stored(3), stored(3)]);
+        let (recorded, reason) = of_all(10, &kept(&[4, 3, 3]));
         assert_eq!(recorded, Recorded { rows: 10, missing: 0, error: None });
         assert_eq!(reason, None);
     }
 
     #[test]
     fn rows_that_were_left_out_are_missing() {
-        let (recorded, reason) = of_all(10, &[stored(4), stored(3)]);
+        let (recorded, reason) = of_all(10, &kept(&[4, 3]));
         assert_eq!(recorded, Recorded { rows: 7, missing: 3, error: None });
         let words = "3 of 10 requests have no row: the file was written too slowly";
         assert_eq!(reason.as_deref(), Some(words));
@@ -68,7 +72,7 @@ mod tests {
 
     #[test]
     fn who_has_not_kept_them_is_named_with_why() {
-        let kept = [stored(4), Some(Err("the artifact store failed".to_owned())), None];
+        let kept = [Some(Ok(stored(4))), Some(Err("the artifact store failed".to_owned())), None];
         let (recorded, reason) = of_all(10, &kept);
         assert_eq!((recorded.rows, recorded.missing), (4, 6));
         let error = "shard 1: the artifact store failed; \

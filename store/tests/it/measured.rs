@@ -59,7 +59,8 @@ async fn what_was_measured_stays_as_it_is_and_goes_with_its_benchmark() {
             ..ending(State::Completed)
         };
         store.finish(&held, complete).await.unwrap();
-        assert_eq!(store.requests(held.id).await.unwrap(), [stored.clone()]);
+        let kept = store.requests(held.id).await.unwrap();
+        assert_eq!(kept, std::slice::from_ref(&stored));
         assert_eq!(store.histograms(held.id).await.unwrap(), Some(histograms()));
         assert_eq!(artifacts.read(&stored.key, 1..4).await.unwrap().as_ref(), b"ows");
 
