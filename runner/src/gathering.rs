@@ -374,3 +374,37 @@ fn lost(shard: &ShardState) -> Reason {
     };
     Reason::new(ReasonCode::ShardLost, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_is_lost_where_its_load_is_not_made_and_not_where_only_its_rows_are_missing() {
+        let making = ShardState {
+            shard: 1,
+            status: ShardStatus::Ready,
+            runner: Some("b".to_owned()),
+            is_silent: false,
+            environment: None,
+            reason: None,
+            progress: None,
+            figures_seq: 1,
+            is_measured: false,
+            requests: None,
+        };
+        let storing = ShardState { is_measured: true, ..making.clone() };
+        let over = ShardState { status: ShardStatus::Ended, ..storing.clone() };
+        let silent = |shard: &ShardState| ShardState { is_silent: true, ..shard.clone() };
+        for well in [&making, &storing, &over, &silent(&storing)] {
+            assert!(!is_lost(well), "{well:?}");
+        }
+        let why = Reason::new(ReasonCode::RunnerShutdown, "the runner was stopped");
+        let broken_off = ShardState { reason: Some(why), ..storing.clone() };
+        let failed = ShardState { status: ShardStatus::Failed, ..broken_off.clone() };
+        let taken_back = ShardState { status: ShardStatus::Waiting, ..making.clone() };
+        for badly in [&silent(&making), &broken_off, &failed, &taken_back] {
+            assert!(is_lost(badly), "{badly:?}");
+        }
+    }
+}
