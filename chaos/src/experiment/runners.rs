@@ -63,7 +63,13 @@ pub(super) async fn freeze(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
         _ => json!({"duration": 6, "user": 4, "rate": 50}),
     };
     let ids = cycle.submit_to(&[0, 1, 2, 0, 1, 2], &longer).await?;
-    let (wait, asleep) = (cycle.ms(300, 1_500), cycle.ms(500, 9_000));
+    // Some briefly, most for longer than the lease, some for several of it.
+    let asleep = match cycle.nth % 3 {
+        0 => cycle.ms(4_000, 9_000),
+        1 => cycle.ms(500, 4_000),
+        _ => cycle.ms(9_000, 18_000),
+    };
+    let wait = cycle.ms(300, 1_500);
     tokio::time::sleep(wait).await;
     let victim = cycle.below(3);
     cycle.yard.runners[victim].process.pause();
