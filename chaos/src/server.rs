@@ -69,7 +69,7 @@ impl Server {
     /// Looks whether indexes and tables of the database at `url` agree.
     pub(crate) async fn is_whole(&self, url: &str) -> anyhow::Result<()> {
         let mut check = self.tool("pg_amcheck");
-        check.args(["--install-missing", "--heapallindexed", "--no-strict-names", "--dbname"]);
+        check.args(["--install-missing", "--heapallindexed"]);
         check.arg(url);
         run(check).await
     }

@@ -90,6 +90,7 @@ pub(super) async fn tables(cycle: &mut Cycle<'_>, cluster: &Cluster) -> anyhow::
 
 /// The disk of its log of changes: it stops, for it cannot promise anything more.
 pub(super) async fn changes(cycle: &mut Cycle<'_>, cluster: &Cluster) -> anyhow::Result<()> {
+    let gave_up = AtomicBool::new(false);
     let full = async |yard: &Yard, lasts| {
         let filler = cluster.changes.fill()?;
         let until = Instant::now() + lasts;
@@ -98,9 +99,13 @@ pub(super) async fn changes(cycle: &mut Cycle<'_>, cluster: &Cluster) -> anyhow:
             _ = tokio::time::timeout(ASK_EVERY, ask(yard, ANOTHER_FILE)).await;
             sleep(ASK_EVERY / 5).await;
         }
+        gave_up.store(!cluster.server.is_running(), Relaxed);
         over(cluster, filler)
     };
     without_room(cycle, "log of changes full", full).await?;
+    if gave_up.load(Relaxed) {
+        cycle.tally.count("PostgreSQL gave up");
+    }
     is_whole(cycle, cluster).await
 }
 
@@ -153,7 +158,7 @@ async fn without_room(
             cycle.tally.violation(&format!("{what}: {told}"));
         }
         for _ in 0..said.refused {
-            cycle.tally.count("refused with 503");
+            cycle.tally.count(format!("{what}: refused with 503"));
         }
         for took in said.took {
             cycle.tally.took("answered meanwhile", took);

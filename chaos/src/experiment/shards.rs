@@ -43,7 +43,7 @@ pub(super) async fn lose(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
             cycle.tally.count("made together");
             // A schedule's first requests are due at different times.
             if !open {
-                begun_together(cycle, record.id);
+                begun_together(cycle, record.id, true);
             }
         }
     }
@@ -51,11 +51,16 @@ pub(super) async fn lose(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
 }
 
 /// Notes how far apart the runners of this load began it, as its target sees it.
-pub(super) fn begun_together(cycle: &mut Cycle<'_>, id: i64) {
-    if let Some(apart) = cycle.yard.begun_apart_ms(id) {
-        cycle.tally.took("shards began apart", apart);
-        if apart > 20.0 {
-            cycle.tally.count("shards began more than 20 ms apart");
-        }
+///
+/// - `is_trusted`: whether their clocks are good enough for the figure to mean something.
+pub(super) fn begun_together(cycle: &mut Cycle<'_>, id: i64, is_trusted: bool) {
+    let Some(apart) = cycle.yard.begun_apart_ms(id) else { return };
+    if !is_trusted {
+        cycle.tally.took("shards with clocks 4 % apart began apart", apart);
+        return;
+    }
+    cycle.tally.took("shards began apart", apart);
+    if apart > 20.0 {
+        cycle.tally.count("shards began more than 20 ms apart");
     }
 }
