@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde_json::json;
 use tempfile::TempDir;
+use testkit::TestDatabase;
 use tokio::time::sleep;
 
 use super::{Cycle, limits::recovers};
@@ -30,7 +31,7 @@ const ANOTHER_FILE: &str = "SELECT pg_switch_wal()::text FROM \
 pub(super) struct Cluster {
     server: Server,
     /// Of its first database.
-    pub(super) url: String,
+    url: String,
     tables: SmallDisk,
     changes: SmallDisk,
     #[expect(dead_code, reason = "the folders live as long as this does")]
@@ -39,7 +40,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// One that is run as `server` is; none without root.
-    pub(super) fn like(server: &Server) -> Option<anyhow::Result<Self>> {
+    fn like(server: &Server) -> Option<anyhow::Result<Self>> {
         let folders = [tempfile::tempdir().ok()?, tempfile::tempdir().ok()?];
         let tables = SmallDisk::over(folders[0].path(), 128 * 1024)?;
         let changes = SmallDisk::over(folders[1].path(), 64 * 1024)?;
@@ -58,6 +59,20 @@ impl Drop for Cluster {
             eprintln!("a PostgreSQL server stays behind: {error}");
         }
     }
+}
+
+/// Another database in the place of this one, of PostgreSQL, on small disks; this one, where there
+/// is no server to run another like it.
+pub(super) async fn moved(
+    server: Option<&Server>,
+    database: TestDatabase,
+) -> anyhow::Result<(Option<Cluster>, TestDatabase)> {
+    let server = server.filter(|_| database.is_postgres());
+    let Some(cluster) = server.and_then(Cluster::like).transpose()? else {
+        return Ok((None, database));
+    };
+    let database = TestDatabase::on(cluster.url.clone()).await;
+    Ok((Some(cluster), database))
 }
 
 /// The disk of a database that is a file.

@@ -28,7 +28,7 @@ use crate::{
     yard::{RUNNERS, Yard},
 };
 
-use self::{clocks::FalseClocks, full::Cluster, limits::Disks};
+use self::{clocks::FalseClocks, limits::Disks};
 
 /// Longest a cycle may take.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -145,17 +145,10 @@ impl Experiment {
         if cycles == 0 {
             return None;
         }
-        let cluster = match (self, &server) {
-            (Self::Limits, Some(server)) if database.is_postgres() => Cluster::like(server),
-            _ => None,
-        };
-        let cluster = match cluster.transpose() {
-            Ok(cluster) => cluster,
+        let of_limits = server.as_ref().filter(|_| self == Self::Limits);
+        let (cluster, database) = match full::moved(of_limits, database).await {
+            Ok(moved) => moved,
             Err(error) => return not_tried(self, &format!("no server of its own: {error:#}")),
-        };
-        let database = match &cluster {
-            Some(cluster) => TestDatabase::on(cluster.url.clone()).await,
-            None => database,
         };
         // Before anybody opens it; and dropped, as all disks, before what lies on them.
         let small = match self {

@@ -57,11 +57,11 @@ fn detected(cycle: &mut Cycle<'_>, found: &Found, killed_at: i64) {
 /// had happened.
 pub(super) async fn freeze(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
     // Each runner has one, and behind each another waits for the target.
-    // Half of the time requests come due while it sleeps, whatever answers do.
-    let longer = match cycle.below(2) {
-        0 => json!({"duration": 6, "user": 4}),
-        _ => json!({"duration": 6, "user": 4, "rate": 50}),
-    };
+    // Every other time requests come due while it sleeps, whatever answers do.
+    let mut longer = json!({"duration": 6, "user": 4});
+    if cycle.nth.is_multiple_of(2) {
+        longer["rate"] = json!(50);
+    }
     let ids = cycle.submit_to(&[0, 1, 2, 0, 1, 2], &longer).await?;
     // Some briefly, most for longer than the lease, some for several of it.
     let asleep = match cycle.nth % 3 {
