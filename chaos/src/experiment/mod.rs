@@ -116,11 +116,16 @@ impl Experiment {
             // For people: minutes of a whole machine.
             Self::Storm => 0,
             _ if !is_postgres => 1,
-            // Each kind of limit, or of death, or of line once.
+            // Each kind of limit once.
             Self::Limits => 8,
-            Self::KilledDatabase | Self::CutLines => 3,
-            Self::KilledRunner | Self::KilledApi | Self::Restarts | Self::LostShard => 2,
-            Self::Clocks | Self::FrozenRunner | Self::Versions | Self::Backup => 1,
+            Self::KilledRunner
+            | Self::KilledApi
+            | Self::KilledDatabase
+            | Self::CutLines
+            | Self::Restarts => 2,
+            Self::Clocks | Self::FrozenRunner | Self::Versions | Self::Backup | Self::LostShard => {
+                1
+            }
             Self::Cancel | Self::PickUp => 4,
         }
     }
