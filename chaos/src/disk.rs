@@ -1,4 +1,5 @@
-//! A disk that is small enough to be filled: a file system in memory over a folder.
+//! Disks that take no more: one small enough to be filled, a file system in memory over a folder;
+//! and a folder that is only read.
 
 use std::{
     fs::{self, File},
@@ -6,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
+
+use anyhow::ensure;
 
 pub(crate) struct SmallDisk {
     at: PathBuf,
@@ -24,33 +27,62 @@ impl SmallDisk {
         mounted.then(|| Self { at: folder.to_owned() })
     }
 
-    /// Fills it, until not a page more fits.
-    pub(crate) fn fill(&self) -> std::io::Result<()> {
-        let mut file = File::create(self.filler())?;
+    /// Fills it, until not a page more fits; for as long as what comes of it lives.
+    pub(crate) fn fill(&self) -> std::io::Result<Filler> {
+        let filler = Filler(self.at.join("filler"));
+        let mut file = File::create(&filler.0)?;
         loop {
             match file.write_all(&[0; 4096]) {
                 Ok(()) => {}
-                Err(full) if full.kind() == ErrorKind::StorageFull => return Ok(()),
+                Err(full) if full.kind() == ErrorKind::StorageFull => return Ok(filler),
                 Err(other) => return Err(other),
             }
         }
     }
+}
 
-    pub(crate) fn free(&self) -> std::io::Result<()> {
-        fs::remove_file(self.filler())
+/// What fills a disk.
+pub(crate) struct Filler(PathBuf);
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            eprintln!("{} stays full: {error}", self.0.display());
+        }
     }
+}
 
-    fn filler(&self) -> PathBuf {
-        self.at.join("filler")
+/// A folder that nobody writes to, for as long as this lives; who has a file open there goes on.
+pub(crate) struct ReadOnly(PathBuf);
+
+impl ReadOnly {
+    pub(crate) fn over(folder: &Path) -> anyhow::Result<Self> {
+        let mount = |words: &[&str]| Command::new("mount").args(words).arg(folder).status();
+        let bound = Command::new("mount").arg("--bind").args([folder, folder]).status()?;
+        ensure!(bound.success(), "mount --bind: {bound}");
+        let this = Self(folder.to_owned());
+        let turned = mount(&["-o", "remount,bind,ro"])?;
+        ensure!(turned.success(), "mount -o remount,bind,ro: {turned}");
+        Ok(this)
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        unmount(&self.0);
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Processes may have files on it still.
-        let gone = Command::new("umount").arg("--lazy").arg(&self.at).status();
-        if !gone.is_ok_and(|status| status.success()) {
-            eprintln!("{} stays mounted", self.at.display());
-        }
+        unmount(&self.at);
+    }
+}
+
+fn unmount(at: &Path) {
+    // Processes may have files on it still.
+    let gone = Command::new("umount").arg("--lazy").arg(at).status();
+    if !gone.is_ok_and(|status| status.success()) {
+        eprintln!("{} stays mounted", at.display());
     }
 }

@@ -2,10 +2,12 @@
 //! restarted, and after each cycle the database, the target and the APIs must agree that nothing
 //! was lost and nothing was loaded twice. `docs/durability.md` has the promises and the figures.
 
+mod arrivals;
 mod checker;
 mod client;
 mod disk;
 mod experiment;
+mod loss;
 mod process;
 mod proxy;
 mod server;

@@ -8,6 +8,8 @@ use tokio::{
     sync::watch,
 };
 
+use crate::{arrivals::Arrivals, loss::Lossy};
+
 /// What becomes of what is sent. Held bytes arrive when it clears up, as TCP's own repetitions
 /// would bring them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(crate) enum Weather {
     Late(Duration),
     /// Connections break, new ones at once.
     Cut,
+    /// Many packets get lost, either way; TCP repeats them.
+    Lossy,
     /// Everything arrives but PostgreSQL's notifications.
     NoNotices,
 }
@@ -39,6 +43,8 @@ pub(crate) struct Proxy {
     address: SocketAddr,
     weather: watch::Sender<Weather>,
     upstreams: watch::Sender<Vec<SocketAddr>>,
+    /// Who has begun to send over this line.
+    pub(crate) arrivals: Arc<Arrivals>,
 }
 
 impl Proxy {
@@ -49,13 +55,27 @@ impl Proxy {
         let weather = watch::Sender::new(Weather::Clear);
         let upstreams = watch::Sender::new(upstreams);
         let (sky, ways) = (weather.clone(), upstreams.clone());
+        let arrivals = Arc::new(Arrivals::default());
+        let noted = Arc::clone(&arrivals);
         tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
+            let mut changes = sky.subscribe();
+            loop {
+                let client = tokio::select! {
+                    accepted = listener.accept() => match accepted {
+                        Ok((client, _)) => client,
+                        Err(_) => break,
+                    },
+                    _ = changes.changed() => {
+                        blow(&listener, *changes.borrow_and_update());
+                        continue;
+                    }
+                };
                 let (sky, ways) = (sky.subscribe(), ways.borrow().clone());
-                tokio::spawn(carry(client, ways, sky, language));
+                let noted = Arc::clone(&noted);
+                tokio::spawn(carry(client, ways, sky, language, noted));
             }
         });
-        Self { address, weather, upstreams }
+        Self { address, weather, upstreams, arrivals }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -77,6 +97,7 @@ async fn carry(
     ways: Vec<SocketAddr>,
     sky: watch::Receiver<Weather>,
     language: Language,
+    arrivals: Arc<Arrivals>,
 ) {
     if *sky.borrow() == Weather::Cut {
         return;
@@ -92,7 +113,7 @@ async fn carry(
     _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ((from_client, to_client), (from_server, to_server)) =
         (client.into_split(), server.into_split());
-    let up = pump(from_client, to_server, sky.clone(), Way::Up);
+    let up = pump(from_client, to_server, sky.clone(), Way::Up(&arrivals));
     let down = pump(from_server, to_client, sky.clone(), Way::Down(language));
     let mut sky = sky;
     let cut = async { sky.wait_for(|weather| *weather == Weather::Cut).await.is_ok() };
@@ -102,31 +123,57 @@ async fn carry(
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Up,
+/// What is carried one way, by whom it is read on the way.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    Up(&'a Arc<Arrivals>),
     Down(Language),
+}
+
+/// Lets the packets that arrive at `socket` get lost, or no more.
+fn blow(socket: &impl Lossy, weather: Weather) {
+    if let Err(error) = socket.lose(weather == Weather::Lossy) {
+        eprintln!("packets cannot get lost here: {error}");
+    }
 }
 
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut sky: watch::Receiver<Weather>,
-    way: Way,
+    way: Way<'_>,
 ) {
+    let is_up = matches!(way, Way::Up(_));
     let is_held = |weather: &Weather| match weather {
         Weather::Silent => true,
-        Weather::Mute => way == Way::Up,
-        Weather::Deaf => way != Way::Up,
+        Weather::Mute => is_up,
+        Weather::Deaf => !is_up,
         _ => false,
     };
     let mut buffer = vec![0; 64 * 1024];
     let mut messages = Messages::default();
+    let peer = from.as_ref().peer_addr().ok();
+    let mut changes = sky.clone();
+    let mut has_begun = false;
+    blow(from.as_ref(), *changes.borrow_and_update());
     loop {
-        let read = match from.read(&mut buffer).await {
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read,
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                blow(from.as_ref(), *changes.borrow_and_update());
+                continue;
+            }
+        };
+        let read = match read {
             Ok(0) | Err(_) => break,
             Ok(read) => read,
         };
+        if let (Way::Up(arrivals), Some(peer), false) = (way, peer, has_begun) {
+            has_begun = arrivals.note(&buffer[..read], peer.port());
+        }
         if sky.wait_for(|weather| !is_held(weather)).await.is_err() {
             break;
         }
@@ -134,7 +181,7 @@ async fn pump(
         if let Weather::Late(by) = weather {
             tokio::time::sleep(by).await;
         }
-        let written = if way == Way::Down(Language::Postgres) {
+        let written = if matches!(way, Way::Down(Language::Postgres)) {
             let whole = messages.whole(&buffer[..read], weather == Weather::NoNotices);
             to.write_all(&whole).await
         } else {
@@ -186,6 +233,37 @@ pub(crate) type Line = Arc<Proxy>;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn where_packets_get_lost_everything_arrives_and_late() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = server.local_addr().unwrap();
+        let line = Proxy::to(vec![upstream], Language::Any).await;
+        let mut client = TcpStream::connect(line.address()).await.unwrap();
+        let (mut echo, _) = server.accept().await.unwrap();
+        tokio::spawn(async move {
+            let mut byte = [0];
+            while echo.read_exact(&mut byte).await.is_ok() {
+                echo.write_all(&byte).await.unwrap();
+            }
+        });
+        line.set(Weather::Lossy);
+        let begun = std::time::Instant::now();
+        let mut slow = 0;
+        for nth in 0..40 {
+            let asked = std::time::Instant::now();
+            client.write_all(&[nth]).await.unwrap();
+            let mut byte = [0];
+            client.read_exact(&mut byte).await.unwrap();
+            assert_eq!(byte, [nth]);
+            // TCP repeats no sooner than this.
+            slow += u32::from(asked.elapsed() > Duration::from_millis(100));
+            if slow > 3 {
+                break;
+            }
+        }
+        assert!(slow > 3, "{slow} of 40 were late, in {:?}", begun.elapsed());
+    }
 
     #[test]
     fn only_notifications_are_left_out_wherever_the_bytes_are_split() {

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::Duration,
@@ -14,6 +14,7 @@ use nix::{
     unistd::Pid,
 };
 use tempfile::NamedTempFile;
+use testkit::process::free_port;
 use url::Url;
 
 pub(crate) struct Server {
@@ -28,6 +29,49 @@ impl Server {
             (std::env::var("POSTGRES_DATA").ok()?, std::env::var("POSTGRES_CTL").ok()?);
         let ctl = ctl.split_whitespace().map(str::to_owned).collect();
         Some(Self { data: data.into(), ctl })
+    }
+
+    /// Another one like it, made in `folder` with its log of changes in `changes`, and started; and
+    /// the URL of its first database.
+    pub(crate) fn another(&self, folder: &Path, changes: &Path) -> anyhow::Result<(Self, String)> {
+        let (data, port) = (folder.join("data"), free_port());
+        let at = self.ctl.iter().position(|word| word.ends_with("pg_ctl")).context("pg_ctl")?;
+        let (owner, pg_ctl) = (&self.ctl[..at], &self.ctl[at]);
+        let initdb = Path::new(pg_ctl).with_file_name("initdb").display().to_string();
+        let mut words: Vec<String> = owner.to_vec();
+        words.extend([initdb, "-D".to_owned(), data.display().to_string()]);
+        // The smallest pieces there are, so that a new one is soon needed.
+        let options = "-U postgres -A trust -E UTF8 --locale=C --no-sync --wal-segsize=1 -X";
+        words.extend(options.split(' ').map(str::to_owned));
+        words.push(changes.join("changes").display().to_string());
+        let mut initdb = Command::new(&words[0]);
+        let made = initdb.args(&words[1..]).current_dir(folder).output()?;
+        if !made.status.success() {
+            bail!("initdb: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        let mut ctl = owner.to_vec();
+        ctl.extend([pg_ctl.clone(), "-D".to_owned(), data.display().to_string()]);
+        ctl.extend(["-l", "/dev/null", "-w"].map(str::to_owned));
+        let server = Self { data, ctl };
+        let options = format!(
+            "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=200 -c fsync=off \
+             -c full_page_writes=off -c min_wal_size=2MB -c max_wal_size=8MB",
+            folder.display()
+        );
+        server.tell(&["-o", &options, "start"])?;
+        Ok((server, format!("postgres://postgres@127.0.0.1:{port}/postgres")))
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.tell(&["status"]).is_ok()
+    }
+
+    /// Looks whether indexes and tables of the database at `url` agree.
+    pub(crate) async fn is_whole(&self, url: &str) -> anyhow::Result<()> {
+        let mut check = self.tool("pg_amcheck");
+        check.args(["--install-missing", "--heapallindexed"]);
+        check.arg(url);
+        run(check).await
     }
 
     fn tell(&self, words: &[&str]) -> anyhow::Result<()> {
@@ -56,6 +100,10 @@ impl Server {
             _ = kill(Pid::from_raw(child), Signal::SIGKILL);
         }
         Ok(())
+    }
+
+    pub(crate) fn stop(&self) -> anyhow::Result<()> {
+        if self.is_running() { self.tell(&["-m", "immediate", "stop"]) } else { Ok(()) }
     }
 
     pub(crate) fn start(&self) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! What an experiment came to.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 /// Figures and faults of one experiment.
 pub(crate) struct Tally {
@@ -10,6 +10,7 @@ pub(crate) struct Tally {
     pub(crate) cycles: u64,
     pub(crate) benchmarks: u64,
     pub(crate) violations: Vec<String>,
+    began: Instant,
     milliseconds: BTreeMap<&'static str, Vec<f64>>,
     counts: BTreeMap<String, u64>,
     /// One of each cycle.
@@ -25,6 +26,7 @@ impl Tally {
             cycles: 0,
             benchmarks: 0,
             violations: Vec::new(),
+            began: Instant::now(),
             milliseconds: BTreeMap::new(),
             counts: BTreeMap::new(),
             figures: BTreeMap::new(),
@@ -82,13 +84,14 @@ impl Tally {
 
     pub(crate) fn line(&self) -> String {
         format!(
-            "{:<4} {}: {} cycles, {} benchmarks, {} violations; {}",
+            "{:<4} {}: {} cycles, {} benchmarks, {} violations; {}; {:.1} s",
             self.name,
             self.what,
             self.cycles,
             self.benchmarks,
             self.violations.len(),
-            self.figures()
+            self.figures(),
+            self.began.elapsed().as_secs_f64()
         )
     }
 

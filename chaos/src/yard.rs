@@ -139,7 +139,8 @@ impl Yard {
             // A pause between two of one target would hide what is not exclusive, and cost time.
             .env("TARGET_COOLDOWN_S", "0")
             .env("LEASE_TTL_S", TTL.as_secs().to_string())
-            .env("LEASE_GRACE_S", GRACE.as_secs().to_string());
+            .env("LEASE_GRACE_S", GRACE.as_secs().to_string())
+            .env("DRAIN_TIMEOUT_S", DRAIN.as_secs().to_string());
         for (name, value) in &self.settings {
             program = program.env(name, value);
         }
@@ -156,8 +157,7 @@ impl Yard {
 
     pub(crate) async fn new_runner(&self) -> Member {
         let (program, line) = self.member("runner").await;
-        let program = program.env("LOAD_THREADS", "1");
-        let mut process = program.env("DRAIN_TIMEOUT_S", DRAIN.as_secs().to_string()).spawn();
+        let mut process = program.env("LOAD_THREADS", "1").spawn();
         process.line("runner is ready").await;
         Member { process, line, url: String::new() }
     }
@@ -166,6 +166,12 @@ impl Yard {
     pub(crate) async fn replace_runner(&mut self, at: usize) {
         let new = self.new_runner().await;
         let old = std::mem::replace(&mut self.runners[at], new);
+        self.past.push(old.process.said());
+    }
+
+    /// Forgets a runner that has ended; what it said is kept.
+    pub(crate) fn dismiss(&mut self, at: usize) {
+        let old = self.runners.remove(at);
         self.past.push(old.process.said());
     }
 
@@ -186,6 +192,19 @@ impl Yard {
     /// What benchmarks name as their target.
     pub(crate) fn target(&self, at: usize) -> String {
         format!("http://{}", self.targets[at % self.targets.len()].address())
+    }
+
+    /// From now on it is noted who begins to send when.
+    pub(crate) fn watch_arrivals(&self) {
+        for target in &self.targets {
+            target.arrivals.watch();
+        }
+    }
+
+    /// How many milliseconds after the first of its runners the last one began to send; none where
+    /// fewer than two did.
+    pub(crate) fn begun_apart_ms(&self, benchmark: i64) -> Option<f64> {
+        self.targets.iter().find_map(|target| target.arrivals.apart_ms(benchmark))
     }
 
     /// Whose requests the target has seen.

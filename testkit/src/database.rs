@@ -48,13 +48,22 @@ impl TestDatabase {
     /// Where it is set and the server does not make a database.
     pub async fn postgres() -> Option<Self> {
         let server = std::env::var(SERVER).ok().filter(|url| !url.trim().is_empty())?;
+        Some(Self::on(server).await)
+    }
+
+    /// A database of the PostgreSQL server at this URL.
+    ///
+    /// # Panics
+    ///
+    /// Where the server does not make one.
+    pub async fn on(server: String) -> Self {
         let mut url = Url::parse(&server).unwrap_or_else(|error| panic!("{SERVER}: {error}"));
         let name = format!("bench_test_{}", Ulid::generate().to_string().to_lowercase());
         tell(&server, format!("CREATE DATABASE {name} TEMPLATE template0"))
             .await
             .unwrap_or_else(|error| panic!("{SERVER}: {error}"));
         url.set_path(&name);
-        Some(Self { url: url.into(), kept: Kept::Postgres { server, name } })
+        Self { url: url.into(), kept: Kept::Postgres { server, name } }
     }
 
     /// One of each kind there is.

@@ -46,7 +46,8 @@ pub(super) async fn cancel(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn loading(cycle: &mut Cycle<'_>, id: i64) -> anyhow::Result<()> {
+/// Waits until its target has had a request of it.
+pub(super) async fn loading(cycle: &mut Cycle<'_>, id: i64) -> anyhow::Result<()> {
     for _ in 0..1_000 {
         let callers = cycle.yard.callers().await;
         if callers.iter().any(|caller| i64::try_from(caller.benchmark) == Ok(id)) {

@@ -1,4 +1,4 @@
-//! Disks that are full, and processes that may open no more files.
+//! Disks that take no more, and processes that may open no more files.
 
 use std::{
     fs,
@@ -14,10 +14,13 @@ use shared::State;
 use testkit::TestDatabase;
 use tokio::{net::TcpStream, time::sleep};
 
-use super::Cycle;
+use super::{
+    Cycle,
+    full::{self, Cluster},
+};
 use crate::{
-    checker::{Found, Leeway, ask},
-    disk::SmallDisk,
+    checker::{Found, Leeway},
+    disk::{ReadOnly, SmallDisk},
     proxy::address_of,
     yard::Yard,
 };
@@ -27,7 +30,7 @@ const FILES: u32 = 256;
 /// Longest that anything may take until it is itself again.
 const RECOVERS_IN: Duration = Duration::from_secs(10);
 
-/// The disks that are filled; dropped before what lies on them.
+/// The small disks of the processes; dropped before what lies on them.
 pub(super) struct Disks {
     data: SmallDisk,
     artifacts: SmallDisk,
@@ -60,31 +63,86 @@ fn folder_of(database: &TestDatabase) -> Option<PathBuf> {
     Some(PathBuf::from(file).parent()?.to_owned())
 }
 
-/// E7: a disk is full for a while, or files run out.
-pub(super) async fn exhaust(cycle: &mut Cycle<'_>, disks: &Disks) -> anyhow::Result<()> {
-    match (cycle.nth % 4, &disks.database) {
-        (0, _) => without_room_for_rows(cycle, &disks.data, "DATA_DIR full").await,
-        (1, _) => without_room_for_rows(cycle, &disks.artifacts, "artifacts full").await,
-        (2, Some(database)) => without_room_for_anything(cycle, database).await,
-        (2, None) => api_without_files(cycle).await,
-        _ => runners_without_files(cycle).await,
+/// What there is too little of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    Database,
+    /// Where PostgreSQL writes down its changes before it makes them: it gives up.
+    Changes,
+    Data,
+    Artifacts,
+    DataIsReadOnly,
+    ArtifactsAreReadOnly,
+    FilesOfApi,
+    FilesOfRunners,
+}
+
+const LACKS: [Lack; 8] = [
+    Lack::Database,
+    Lack::Changes,
+    Lack::Data,
+    Lack::Artifacts,
+    Lack::DataIsReadOnly,
+    Lack::ArtifactsAreReadOnly,
+    Lack::FilesOfApi,
+    Lack::FilesOfRunners,
+];
+
+/// E7: a disk is full for a while, or only read, or files run out.
+pub(super) async fn exhaust(
+    cycle: &mut Cycle<'_>,
+    disks: &Disks,
+    cluster: Option<&Cluster>,
+) -> anyhow::Result<()> {
+    let (is_file, is_cluster) = (disks.database.is_some(), cluster.is_some());
+    let possible = LACKS.into_iter().filter(|lack| match lack {
+        Lack::Database => is_file || is_cluster,
+        Lack::Changes => is_cluster,
+        _ => true,
+    });
+    let possible: Vec<Lack> = possible.collect();
+    let (data, artifacts) =
+        (cycle.yard.data.path().to_owned(), cycle.yard.artifacts.path().to_owned());
+    match possible[usize::try_from(cycle.nth)? % possible.len()] {
+        Lack::Database => match (&disks.database, cluster) {
+            (Some(file), _) => full::file(cycle, file).await,
+            (None, Some(cluster)) => full::tables(cycle, cluster).await,
+            (None, None) => Ok(()),
+        },
+        Lack::Changes => match cluster {
+            Some(cluster) => full::changes(cycle, cluster).await,
+            None => Ok(()),
+        },
+        Lack::Data => without_rows(cycle, "DATA_DIR full", || Ok(disks.data.fill()?)).await,
+        Lack::Artifacts => {
+            without_rows(cycle, "artifacts full", || Ok(disks.artifacts.fill()?)).await
+        }
+        Lack::DataIsReadOnly => {
+            without_rows(cycle, "DATA_DIR read-only", || ReadOnly::over(&data)).await
+        }
+        Lack::ArtifactsAreReadOnly => {
+            without_rows(cycle, "artifacts read-only", || ReadOnly::over(&artifacts)).await
+        }
+        Lack::FilesOfApi => api_without_files(cycle).await,
+        Lack::FilesOfRunners => runners_without_files(cycle).await,
     }
 }
 
-/// The requests' rows cannot be kept. The run is none the worse, and says so.
-async fn without_room_for_rows(
+/// The requests' rows cannot be kept for as long as what `bar` makes lives. The run is none the
+/// worse, and says so.
+async fn without_rows<Bar>(
     cycle: &mut Cycle<'_>,
-    disk: &SmallDisk,
     what: &str,
+    bar: impl FnOnce() -> anyhow::Result<Bar>,
 ) -> anyhow::Result<()> {
     cycle.tally.count(what);
-    disk.fill()?;
+    let bar = bar()?;
     let ids = cycle.submit(2, &json!({"duration": 1})).await?;
-    let full = cycle.settle(&ids, Leeway::default()).await?;
-    disk.free()?;
+    let barred = cycle.settle(&ids, Leeway::default()).await?;
+    drop(bar);
     let ids = cycle.submit(1, &json!({"duration": 1})).await?;
     let freed = cycle.settle(&ids, Leeway::default()).await?;
-    for (found, kept) in [(&full, false), (&freed, true)] {
+    for (found, kept) in [(&barred, false), (&freed, true)] {
         for (id, status, error) in outcomes(found) {
             if status != State::Completed || error.is_none() != kept {
                 let told = format!("benchmark {id}, {what} {}: {status}, {error:?}", !kept);
@@ -102,60 +160,6 @@ fn outcomes(found: &Found) -> Vec<(i64, State, Option<Value>)> {
         Some(error).filter(|error| !error.is_null())
     };
     found.records.iter().map(|record| (record.id, record.status, error(&record.report))).collect()
-}
-
-/// The database cannot grow: whoever asks is told to come again, and nothing of it breaks.
-async fn without_room_for_anything(
-    cycle: &mut Cycle<'_>,
-    database: &SmallDisk,
-) -> anyhow::Result<()> {
-    cycle.tally.count("database full");
-    let ids = cycle.submit(2, &json!({"duration": 2})).await?;
-    let (wait, lasts) = (cycle.ms(200, 1_500), cycle.ms(500, 5_000));
-    sleep(wait).await;
-    database.fill()?;
-    let until = Instant::now() + lasts;
-    let (mut nth, mut refused) = (0, 0);
-    let mut late = Vec::new();
-    while Instant::now() < until {
-        // Each time another one: the same again would be answered by what came of it.
-        let api = cycle.yard.apis[nth % 2].url.clone();
-        let key = cycle.key(100 + nth);
-        nth += 1;
-        let asked = json!({"url": cycle.yard.target(0), "user": 1, "duration": 1, "notes": key});
-        let url = format!("{api}/api/v1/benchmarks");
-        let said = cycle.yard.client.post(&url, &asked, Some(&key)).await?;
-        match said.status {
-            // A page was left.
-            202 => late.push(said.json()?["id"].as_i64().context("an id")?),
-            503 if said.json()?["code"] == "unavailable" => refused += 1,
-            _ => {
-                cycle.tally.violation(&format!("database full: {} {}", said.status, said.text));
-                refused += 1;
-            }
-        }
-        let read = cycle.yard.client.get(&format!("{api}/api/v1/benchmarks/{}", ids[0])).await?;
-        if !matches!(read.status, 200 | 503) {
-            cycle.tally.violation(&format!("database full: GET {} {}", read.status, read.text));
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    database.free()?;
-    for _ in 0..refused {
-        cycle.tally.count("refused with 503");
-    }
-    recovers(cycle).await?;
-    cycle.tally.benchmarks += u64::try_from(late.len())?;
-    let all = [ids, late].concat();
-    cycle.settle(&all, Leeway::default()).await?;
-    let checked = ask(cycle.yard, "PRAGMA integrity_check").await?;
-    let said: String = checked[0].try_get_by_index(0)?;
-    if said != "ok" {
-        cycle.tally.violation(&format!("the database is broken: {said}"));
-    }
-    let ids = cycle.submit_to(&[0], &json!({"duration": 1})).await?;
-    cycle.settle(&ids, Leeway::default()).await?;
-    Ok(())
 }
 
 /// An API is held by more idle connections than it may have files: the other one answers, and it
@@ -223,7 +227,7 @@ fn bound_files(process: u32) -> anyhow::Result<()> {
 }
 
 /// Waits until every API says that it is ready.
-async fn recovers(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
+pub(super) async fn recovers(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
     let begun = Instant::now();
     for api in cycle.yard.api_urls() {
         let url = format!("{api}/readyz");

@@ -4,6 +4,7 @@ mod apis;
 mod backup;
 mod clocks;
 mod database;
+mod full;
 mod latency;
 mod limits;
 mod lines;
@@ -95,10 +96,10 @@ impl Experiment {
             Self::KilledApi => "kill -9 of an API while it is asked",
             Self::KilledDatabase => "kill -9, fast restart, terminated sessions of PostgreSQL",
             Self::FrozenRunner => "SIGSTOP and SIGCONT of a runner",
-            Self::CutLines => "lines cut, silent, one-way, late",
+            Self::CutLines => "lines that lose packets, silent, one-way, late, cut",
             Self::Restarts => "SIGTERM of everything in turn under load",
-            Self::Limits => "full disks, 256 files",
-            Self::Clocks => "clocks of runners jump by an hour or a second",
+            Self::Limits => "disks full or read-only, 256 files",
+            Self::Clocks => "clocks of runners jump, or run too fast or slow",
             Self::Storm => "a long queue, 50 targets, 12 runners, clients who ask and follow",
             Self::Cancel => "cancel to last request",
             Self::PickUp => "accepted to first request",
@@ -108,18 +109,24 @@ impl Experiment {
         }
     }
 
-    /// Cycles where nobody says how many (on SQLite half of it): all together in five minutes.
-    const fn few(self) -> u64 {
+    /// Cycles where nobody says how many: all experiments together take less than five minutes. On
+    /// SQLite one, which is the first kind of each.
+    const fn few(self, is_postgres: bool) -> u64 {
         match self {
-            // Of each kind of death one.
-            Self::KilledRunner | Self::KilledDatabase => 3,
-            // Each cycle of the second is another limit.
-            Self::KilledApi | Self::Limits => 4,
-            Self::CutLines | Self::LostShard => 2,
-            Self::FrozenRunner | Self::Restarts | Self::Versions | Self::Backup => 1,
-            Self::Cancel | Self::PickUp => 6,
-            // For people: minutes of a whole machine, or a library that is seldom there.
-            Self::Clocks | Self::Storm => 0,
+            // For people: minutes of a whole machine.
+            Self::Storm => 0,
+            _ if !is_postgres => 1,
+            // Each kind of limit once.
+            Self::Limits => 8,
+            Self::KilledRunner
+            | Self::KilledApi
+            | Self::KilledDatabase
+            | Self::CutLines
+            | Self::Restarts => 2,
+            Self::Clocks | Self::FrozenRunner | Self::Versions | Self::Backup | Self::LostShard => {
+                1
+            }
+            Self::Cancel | Self::PickUp => 4,
         }
     }
 
@@ -138,15 +145,16 @@ impl Experiment {
         }
         let what = format!("{}, {kind}", self.what());
         let mut tally = Tally::new(self.name(), what, plan.seed);
-        let few = match self {
-            Self::Limits => self.few(),
-            _ if database.is_postgres() => self.few(),
-            _ => self.few().div_ceil(2),
-        };
+        let few = self.few(database.is_postgres());
         let cycles = plan.cycles.unwrap_or(if plan.is_asked_for { few.max(1) } else { few });
         if cycles == 0 {
             return None;
         }
+        let of_limits = server.as_ref().filter(|_| self == Self::Limits);
+        let (cluster, database) = match full::moved(of_limits, database).await {
+            Ok(moved) => moved,
+            Err(error) => return not_tried(self, &format!("no server of its own: {error:#}")),
+        };
         // Before anybody opens it; and dropped, as all disks, before what lies on them.
         let small = match self {
             Self::Limits => limits::under(&database),
@@ -165,11 +173,10 @@ impl Experiment {
             }
             Self::Clocks => {
                 yard.open(0).await;
-                clocks = FalseClocks::on(&mut yard);
+                clocks = FalseClocks::find();
                 if clocks.is_none() {
                     return not_tried(self, "libfaketime is not installed");
                 }
-                yard.hire(RUNNERS).await;
             }
             Self::Storm => storm::prepare(&mut yard).await,
             _ => yard.open(RUNNERS).await,
@@ -198,11 +205,11 @@ impl Experiment {
                     }
                     Self::Limits => {
                         let disks = disks.as_ref().expect("mounted above");
-                        limits::exhaust(&mut cycle, disks).await
+                        limits::exhaust(&mut cycle, disks, cluster.as_ref()).await
                     }
                     Self::Clocks => {
                         let clocks = clocks.as_ref().expect("looked for above");
-                        clocks::jump(&mut cycle, clocks).await
+                        clocks::mislead(&mut cycle, clocks).await
                     }
                     Self::Storm => {
                         let runs = usize::try_from(plan.runs).unwrap_or_default();
@@ -211,7 +218,7 @@ impl Experiment {
                     Self::Versions => versions::migrate(&mut cycle).await,
                     Self::FrozenRunner => runners::freeze(&mut cycle).await,
                     Self::CutLines => lines::cut(&mut cycle).await,
-                    Self::Restarts => restarts::roll(&mut cycle).await,
+                    Self::Restarts => restarts::restart(&mut cycle).await,
                     Self::Cancel => latency::cancel(&mut cycle).await,
                     Self::PickUp => latency::pick_up(&mut cycle).await,
                 }

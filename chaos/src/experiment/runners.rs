@@ -57,13 +57,19 @@ fn detected(cycle: &mut Cycle<'_>, found: &Found, killed_at: i64) {
 /// had happened.
 pub(super) async fn freeze(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
     // Each runner has one, and behind each another waits for the target.
-    // Half of the time requests come due while it sleeps, whatever answers do.
-    let longer = match cycle.below(2) {
-        0 => json!({"duration": 6, "user": 4}),
-        _ => json!({"duration": 6, "user": 4, "rate": 50}),
-    };
+    // Every other time requests come due while it sleeps, whatever answers do.
+    let mut longer = json!({"duration": 6, "user": 4});
+    if cycle.nth.is_multiple_of(2) {
+        longer["rate"] = json!(50);
+    }
     let ids = cycle.submit_to(&[0, 1, 2, 0, 1, 2], &longer).await?;
-    let (wait, asleep) = (cycle.ms(300, 1_500), cycle.ms(500, 9_000));
+    // Some briefly, most for longer than the lease, some for several of it.
+    let asleep = match cycle.nth % 3 {
+        0 => cycle.ms(4_000, 9_000),
+        1 => cycle.ms(500, 4_000),
+        _ => cycle.ms(9_000, 18_000),
+    };
+    let wait = cycle.ms(300, 1_500);
     tokio::time::sleep(wait).await;
     let victim = cycle.below(3);
     cycle.yard.runners[victim].process.pause();

@@ -5,12 +5,17 @@ use serde_json::json;
 use super::Cycle;
 use crate::checker::Leeway;
 
+/// Users a second: more than there are.
+pub(super) const AT_ONCE: u32 = 10_000;
+
 /// S1: of the runners that make a load together one is killed or frozen at any time, be it that which
 /// holds the run or another.
 pub(super) async fn lose(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
+    cycle.yard.watch_arrivals();
     let open = cycle.below(2) == 0;
     let runners = 2 + cycle.below(2);
-    let mut fields = json!({"runners": runners, "duration": 4, "user": 6});
+    // All users at once, so that the first requests of the shards are due at one instant.
+    let mut fields = json!({"runners": runners, "duration": 4, "user": 6, "spawnrate": AT_ONCE});
     if open {
         fields["rate"] = json!(60);
     }
@@ -36,7 +41,26 @@ pub(super) async fn lose(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
             .and_then(|report| report["environment"]["shards"].as_array().map(Vec::len));
         if made_by == Some(runners) {
             cycle.tally.count("made together");
+            // A schedule's first requests are due at different times.
+            if !open {
+                begun_together(cycle, record.id, true);
+            }
         }
     }
     Ok(())
+}
+
+/// Notes how far apart the runners of this load began it, as its target sees it.
+///
+/// - `is_trusted`: whether their clocks are good enough for the figure to mean something.
+pub(super) fn begun_together(cycle: &mut Cycle<'_>, id: i64, is_trusted: bool) {
+    let Some(apart) = cycle.yard.begun_apart_ms(id) else { return };
+    if !is_trusted {
+        cycle.tally.took("shards with clocks 4 % apart began apart", apart);
+        return;
+    }
+    cycle.tally.took("shards began apart", apart);
+    if apart > 20.0 {
+        cycle.tally.count("shards began more than 20 ms apart");
+    }
 }

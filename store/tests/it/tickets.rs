@@ -256,3 +256,121 @@ async fn cut_connections_lose_nothing_and_double_nothing() {
         assert_eq!(world.count(ended).await, 30);
     }
 }
+
+/// A worker told to stop is heard no more by the library, though its run goes on; and attempts do
+/// not count there. So tickets come again, and more often than once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_that_comes_again_while_its_run_goes_on_begins_nothing() {
+    for world in worlds().await {
+        let id = world.submit().await.id;
+        let (stop, go_on) = (CancellationToken::new(), CancellationToken::new());
+        let first = tokio::spawn({
+            let (store, stop) = (world.another_store().await, stop.clone());
+            let (of_look, go_on) = (store.clone(), go_on.clone());
+            let look = move || {
+                let (store, go_on) = (of_look.clone(), go_on.clone());
+                let running = tokio::spawn(async move {
+                    let runner = RunnerId("runner-a".into());
+                    let Some(claim) = store.claim(&runner, 10_000).await.unwrap() else { return };
+                    store.load_starts(&claim.held, "tiny").await.unwrap();
+                    go_on.cancelled().await;
+                    store.finish(&claim.held, ending(State::Completed)).await.unwrap();
+                });
+                async move { running.await.unwrap() }
+            };
+            async move { store.work(&RunnerId("runner-a".into()), look, stop).await }
+        });
+        let begun = "SELECT count(*) FROM benchmark WHERE load_started_at_ms IS NOT NULL";
+        until("begun", async || world.count(begun).await == 1).await;
+        stop.cancel();
+
+        let (other, loads) = (CancellationToken::new(), Loads::default());
+        let second = tokio::spawn(run(
+            world.another_store().await,
+            RunnerId("runner-b".into()),
+            Arc::clone(&loads),
+            other.clone(),
+        ));
+        // As the library gives away the tickets of a worker that it has not heard for a while.
+        let given_away = format!(
+            "UPDATE {} SET status = 'Pending', lock_by = NULL, lock_at = NULL, done_at = NULL, \
+             attempts = attempts + 1",
+            world.jobs()
+        );
+        let done = format!("SELECT count(*) FROM {} WHERE status = 'Done'", world.jobs());
+        for _ in 0..3 {
+            assert_eq!(world.execute(&given_away).await.unwrap(), 1);
+            until("worked off again", async || world.count(&done).await == 1).await;
+        }
+        assert_eq!(world.status(id).await, State::Running);
+        go_on.cancel();
+        until("completed", async || world.status(id).await == State::Completed).await;
+        other.cancel();
+        // The first one acknowledges a ticket that is its own no more: the library may say so.
+        let _ = timeout(LONG, first).await.expect("stopped").unwrap();
+        timeout(LONG, second).await.expect("stopped").unwrap();
+        assert!(loads.lock().unwrap().is_empty());
+        let once = "SELECT count(*) FROM benchmark WHERE status = 'completed' AND fence = 1";
+        assert_eq!(world.count(once).await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_at_work_keeps_no_tickets_from_another() {
+    for world in worlds().await {
+        for _ in 0..4 {
+            world.submit().await;
+        }
+        let (stop, go_on) = (CancellationToken::new(), CancellationToken::new());
+        let (looked, mut long_looks) = mpsc::unbounded_channel();
+        let first = tokio::spawn({
+            let (store, stop, go_on) = (world.another_store().await, stop.clone(), go_on.clone());
+            let look = move || {
+                looked.send(()).unwrap();
+                let go_on = go_on.clone();
+                async move { go_on.cancelled().await }
+            };
+            async move { store.work(&RunnerId("runner-b".into()), look, stop).await }
+        });
+        timeout(LONG, long_looks.recv()).await.expect("looked").unwrap();
+        let (second, mut looks) = world.worker(&stop).await;
+        // One is being worked off, and the next may be in hand.
+        for _ in 0..2 {
+            timeout(LONG, looks.recv()).await.expect("looked").unwrap();
+        }
+        // And nobody takes from the other what that is at.
+        sleep(SOON).await;
+        let again = std::iter::from_fn(|| looks.try_recv().ok()).count();
+        assert!(again <= 1, "{again} more");
+        assert!(long_looks.try_recv().is_err(), "it is at its first");
+        go_on.cancel();
+        stop.cancel();
+        for working in [first, second] {
+            timeout(LONG, working).await.expect("stopped").unwrap().unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_of_one_name_work_each_ticket_off_once() {
+    for world in worlds().await {
+        let stop = CancellationToken::new();
+        let (first, mut looks) = world.worker(&stop).await;
+        let (second, mut other_looks) = world.worker(&stop).await;
+        let workers = if world.database.is_postgres() { "apalis.workers" } else { "Workers" };
+        let registered = format!("SELECT count(*) FROM {workers}");
+        until("both are registered", async || world.count(&registered).await == 2).await;
+        for _ in 0..10 {
+            world.submit().await;
+        }
+        let done = format!("SELECT count(*) FROM {} WHERE status = 'Done'", world.jobs());
+        until("all are worked off", async || world.count(&done).await == 10).await;
+        let of_both = [&mut looks, &mut other_looks]
+            .map(|looks| std::iter::from_fn(|| looks.try_recv().ok()).count());
+        assert_eq!(of_both.iter().sum::<usize>(), 10, "{of_both:?}");
+        stop.cancel();
+        for working in [first, second] {
+            timeout(LONG, working).await.expect("stopped").unwrap().unwrap();
+        }
+    }
+}
