@@ -6,6 +6,7 @@ mod claiming;
 mod creating;
 mod ending;
 mod fairness;
+mod gathering;
 mod idempotent;
 mod interleaved;
 mod left;
