@@ -76,20 +76,9 @@ impl Desk {
         let working = tokio::spawn(async move {
             let _seat = seat;
             while !self.0.shutdown.draining().is_cancelled() {
-                let claimed_at = Instant::now();
-                let Inner { store, runner, max_users, .. } = &*self.0;
-                // Parts first: others wait for them, with their hands full.
-                let worked = match store.claim_shard(runner, *max_users).await {
-                    Ok(Some(claim)) => {
-                        Box::pin(self.0.work_off_shard(claim, claimed_at)).await;
-                        continue;
-                    }
-                    Ok(None) => store.claim(runner, *max_users).await,
-                    Err(error) => Err(error),
-                };
-                match worked {
-                    Ok(Some(claim)) => Box::pin(self.0.work_off(claim, claimed_at)).await,
-                    Ok(None) => break,
+                match self.0.work_next().await {
+                    Ok(true) => {}
+                    Ok(false) => break,
                     Err(error) => {
                         tracing::warn!(error = %causes(&error), "cannot look for work");
                         break;
@@ -110,6 +99,25 @@ impl Desk {
 }
 
 impl Inner {
+    /// Takes up what is next and does it; false where there is nothing.
+    async fn work_next(&self) -> Result<bool, StoreError> {
+        let claimed_at = Instant::now();
+        match self.store.claim(&self.runner, self.max_users).await {
+            Ok(Some(claim)) => Box::pin(self.work_off(claim, claimed_at)).await,
+            Ok(None) => return Ok(false),
+            // Parts first: others wait for them, with their hands full.
+            Err(StoreError::ShardWaits) => {
+                let claimed_at = Instant::now();
+                // None: somebody else was quicker.
+                if let Some(claim) = self.store.claim_shard(&self.runner, self.max_users).await? {
+                    Box::pin(self.work_off_shard(claim, claimed_at)).await;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
     async fn work_off(&self, claim: Claim, claimed_at: Instant) {
         let held = claim.held;
         let order = StopOrder::none(claimed_at, &self.store.lease());

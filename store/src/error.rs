@@ -57,6 +57,9 @@ pub enum StoreError {
     /// Not all runners that are to make its load together are ready.
     #[error("not all runners of benchmark {0} are ready")]
     NotGathered(BenchmarkId),
+    /// Others wait for this runner, so it may claim no benchmark before that.
+    #[error("a shard waits for this runner")]
+    ShardWaits,
     /// Load may have been sent, so it cannot be given back.
     #[error("benchmark {0} has begun to send load and cannot be given back")]
     LoadStarted(BenchmarkId),

@@ -15,6 +15,7 @@ mod control;
 mod database;
 mod error;
 mod events;
+mod gathering;
 mod idempotency;
 mod lease;
 mod list;

@@ -102,19 +102,31 @@ macro_rules! targets {
 }
 pub(crate) use targets;
 
-/// Whether the runner `$5` has every label that the row `b` asks for. Most ask for none.
+/// Whether a runner has every label that the row `b` asks for. Most ask for none.
 macro_rules! has_labels_sqlite {
-    () => {
-        "(b.labels IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(b.labels) AS asked WHERE NOT EXISTS \
-         (SELECT 1 FROM runner, json_each(runner.labels) AS has WHERE runner.id = (SELECT $5) \
-         AND has.key = asked.key AND has.value = asked.value)))"
+    ($runner:literal) => {
+        concat!(
+            "(b.labels IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(b.labels) AS asked \
+             WHERE NOT EXISTS (SELECT 1 FROM runner, json_each(runner.labels) AS has \
+             WHERE runner.id = ",
+            $runner,
+            " AND has.key = asked.key AND has.value = asked.value)))"
+        )
     };
 }
+pub(crate) use has_labels_sqlite;
+
 macro_rules! has_labels_postgres {
-    () => {
-        "(b.labels IS NULL OR b.labels <@ (SELECT runner.labels FROM runner WHERE runner.id = (SELECT $5)))"
+    ($runner:literal) => {
+        concat!(
+            "(b.labels IS NULL OR b.labels <@ \
+             (SELECT runner.labels FROM runner WHERE runner.id = ",
+            $runner,
+            "))"
+        )
     };
 }
+pub(crate) use has_labels_postgres;
 
 /// SQLite has one writer at a time: the first of each owner is enough.
 const SQLITE: &str = concat!(
@@ -127,7 +139,7 @@ const SQLITE: &str = concat!(
     ", head AS (SELECT active, last, (SELECT b.id FROM benchmark b \
      WHERE b.owner = share.owner AND ",
     fits!(),
-    has_labels_sqlite!(),
+    has_labels_sqlite!("(SELECT $5)"),
     " AND ",
     may_begin!(),
     " ORDER BY b.priority DESC, b.id LIMIT 1) AS id FROM share) \
@@ -151,7 +163,7 @@ const FIRST_OF_OWNERS: &str = concat!(
      SELECT b.id, b.priority, b.target_key FROM benchmark b \
      WHERE b.owner = share.owner AND ",
     fits!(),
-    has_labels_postgres!(),
+    has_labels_postgres!("(SELECT $5)"),
     " AND ",
     may_begin!(),
     " ORDER BY b.priority DESC, b.id LIMIT 4) AS first), \
@@ -183,7 +195,7 @@ macro_rules! first_of_targets {
              FROM targets CROSS JOIN LATERAL (SELECT b.id, b.priority, b.owner FROM benchmark b \
              WHERE b.target_key = targets.target_key AND ",
             fits!(),
-            has_labels_postgres!(),
+            has_labels_postgres!("(SELECT $5)"),
             " AND ",
             may_begin!(),
             " ORDER BY b.priority DESC, b.id LIMIT 1) AS first) \

@@ -14,12 +14,13 @@ use shared::{
     report::Histograms,
 };
 
+use crate::gathering::{self, Entry};
 use crate::lease::{Held, still};
 use crate::longest::longest_run_ms;
 use crate::transition::{self, Change, Results};
 use crate::vault::Sealed;
 use crate::{
-    SealedKeyError, Store, StoreError, StoredRequests, clock, measures, next, rows, shards,
+    SealedKeyError, Store, StoreError, StoredRequests, clock, measures, next, rows, shard, shards,
 };
 
 /// How often a claim tries again where somebody was in between.
@@ -62,6 +63,11 @@ pub struct Ending {
 impl Store {
     /// Claims the next benchmark that is due, needs no more than `max_users` and no label that
     /// `runner` has not, and whose targets are all free; none where there is none. Owners take turns.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::ShardWaits`] where a load waits for this runner: [`claim_shard`](Self::claim_shard)
+    /// comes first.
     pub async fn claim(
         &self,
         runner: &RunnerId,
@@ -69,7 +75,8 @@ impl Store {
     ) -> Result<Option<Claim>, StoreError> {
         let asked_at = Instant::now();
         for _ in 0..CLAIM_TRIES {
-            match Box::pin(self.try_claim(runner, max_users, asked_at)).await {
+            let entry = Entry::AmongOthers;
+            match Box::pin(self.try_claim(runner, max_users, entry, asked_at)).await {
                 // The index on active targets: another runner took one of these just now.
                 Err(StoreError::Database(refused)) if is_taken(&refused) => {}
                 // The row was cancelled just now, or is locked.
@@ -85,22 +92,34 @@ impl Store {
         &self,
         runner: &RunnerId,
         max_users: u32,
+        entry: Entry,
         asked_at: Instant,
     ) -> Result<Option<Claim>, StoreError> {
         let tx = self.inner.database.begin().await?;
-        let now = clock::now(&tx).await?;
+        let now = gathering::enter(&tx, entry).await?;
+        if shard::waits_for(&tx, runner, max_users).await? {
+            return Err(StoreError::ShardWaits);
+        }
         let seen = now - self.lease().ttl_ms();
         let cooldown = self.cooldown_ms();
         let next = next::lock_next(&tx, now, cooldown, runner, max_users, Some(seen)).await?;
         let Some(mut row) = next else { return Ok(None) };
-        let mut shards = shards::wanted(&row, max_users);
-        if shards > 1 && !shards::are_enough_free(&tx, &row, shards, runner, seen).await? {
-            if shards::is_kept_for(&row, now) {
-                return Ok(None);
+        let mut shards = gathering::wanted(&row, max_users);
+        if shards > 1 {
+            if !gathering::are_enough_free(&tx, &row, shards, runner, seen).await? {
+                if gathering::is_kept_for(&row, now) {
+                    return Ok(None);
+                }
+                let next = next::lock_next(&tx, now, cooldown, runner, max_users, None).await?;
+                let Some(alone) = next else { return Ok(None) };
+                (row, shards) = (alone, 1);
+            } else if !entry.is_alone(&tx) {
+                // They may be about to claim something else. Two that waited here for the other to
+                // be gone would wait for ever, so this one goes first, and looks anew.
+                tx.rollback().await?;
+                let again = self.try_claim(runner, max_users, Entry::Alone, asked_at);
+                return Box::pin(again).await;
             }
-            let next = next::lock_next(&tx, now, cooldown, runner, max_users, None).await?;
-            let Some(alone) = next else { return Ok(None) };
-            (row, shards) = (alone, 1);
         }
         let held = Held { id: BenchmarkId(row.id), fence: row.fence + 1 };
         let change = Change {

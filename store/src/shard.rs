@@ -5,18 +5,29 @@
 use std::fmt;
 use std::time::Duration;
 
-use entity::{benchmark, benchmark_secret, benchmark_shard, runner};
+use entity::{benchmark, benchmark_secret, benchmark_shard};
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+};
 use secrecy::SecretString;
 use shared::report::ShardEnvironment;
 use shared::{BenchmarkId, BenchmarkSpec, Progress, Reason, RunnerId, State};
 
 use crate::lease::{Held, in_time, still};
+use crate::next::{has_labels_postgres, has_labels_sqlite};
 use crate::{KeptRequests, Renewal, SealedKeyError, Store, StoreError, clock, rows};
 
 /// Shards that one claim looks at.
 const MOST_LOOKED_AT: u64 = 64;
+
+/// Whether a shard's run goes on under the claim that it is a part of, and what else is asked of `b`.
+macro_rules! of_a_run {
+    () => {
+        "EXISTS (SELECT 1 FROM benchmark b WHERE b.id = benchmark_shard.benchmark_id \
+         AND b.fence = benchmark_shard.fence AND b.status IN ('running', 'cancelling') AND "
+    };
+}
 
 /// How far the runner of a shard is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,14 +118,12 @@ impl Store {
         runner: &RunnerId,
         max_users: u32,
     ) -> Result<Option<ShardClaim>, StoreError> {
-        let waiting = benchmark_shard::Column::Status.eq(Status::Waiting.as_str());
-        let fits = benchmark_shard::Column::Users.lte(i32::try_from(max_users).unwrap_or(i32::MAX));
-        let waiting = benchmark_shard::Entity::find()
-            .filter(waiting.and(fits))
+        let c = &self.inner.database.main;
+        let waiting = waiting_for(c, runner, max_users)
             .order_by_asc(benchmark_shard::Column::BenchmarkId)
             .order_by_asc(benchmark_shard::Column::Shard)
             .limit(MOST_LOOKED_AT)
-            .all(&self.inner.database.main)
+            .all(c)
             .await?;
         for shard in waiting {
             if let Some(claim) = Box::pin(self.try_shard(runner, &shard)).await? {
@@ -124,7 +133,7 @@ impl Store {
         Ok(None)
     }
 
-    /// Takes the shard of `found`, if it waits still and `runner` has the labels that are asked for.
+    /// Takes the shard of `found` for `runner`, if it waits still.
     async fn try_shard(
         &self,
         runner: &RunnerId,
@@ -135,11 +144,6 @@ impl Store {
         let run = Held { id: BenchmarkId(found.benchmark_id), fence: found.fence };
         let benchmark = benchmark::Entity::find().filter(still(&run)).one(&tx).await?;
         let Some(benchmark) = benchmark else { return Ok(None) };
-        let row = runner::Entity::find_by_id(&*runner.0).one(&tx).await?;
-        let labels = rows::labels(row.and_then(|row| row.labels).as_ref());
-        if !rows::labels(benchmark.labels.as_ref()).are_all_in(&labels) {
-            return Ok(None);
-        }
         let taken = benchmark_shard::Entity::update_many()
             .col_expr(benchmark_shard::Column::Status, word(Status::Preparing))
             .col_expr(benchmark_shard::Column::RunnerId, Expr::value(&*runner.0))
@@ -343,6 +347,40 @@ impl Store {
         let written = writing.filter(mine(held)).exec(&self.inner.database.main).await?;
         if written.rows_affected == 1 { Ok(()) } else { Err(StoreError::Lost(held.run.id)) }
     }
+}
+
+/// Shards that wait for a runner and that `runner`, which takes `max_users`, may take: it has the
+/// labels that are asked for.
+fn waiting_for<C: ConnectionTrait>(
+    c: &C,
+    runner: &RunnerId,
+    max_users: u32,
+) -> Select<benchmark_shard::Entity> {
+    let of_its_runs = if clock::is_postgres(c) {
+        concat!(of_a_run!(), has_labels_postgres!("(SELECT $1)"), ")")
+    } else {
+        concat!(of_a_run!(), has_labels_sqlite!("(SELECT ?)"), ")")
+    };
+    let waiting = benchmark_shard::Column::Status.eq(Status::Waiting.as_str());
+    let fits = benchmark_shard::Column::Users.lte(i32::try_from(max_users).unwrap_or(i32::MAX));
+    benchmark_shard::Entity::find()
+        .filter(waiting.and(fits))
+        .filter(Expr::cust_with_values(of_its_runs, [runner.0.as_str()]))
+}
+
+/// Whether a shard waits that `runner`, which takes `max_users`, may take.
+pub(crate) async fn waits_for<C: ConnectionTrait>(
+    c: &C,
+    runner: &RunnerId,
+    max_users: u32,
+) -> Result<bool, StoreError> {
+    let found: Option<i32> = waiting_for(c, runner, max_users)
+        .select_only()
+        .column(benchmark_shard::Column::Shard)
+        .into_tuple()
+        .one(c)
+        .await?;
+    Ok(found.is_some())
 }
 
 fn word(status: Status) -> SimpleExpr {

@@ -6,24 +6,17 @@
 
 use std::time::Duration;
 
-use entity::{benchmark, benchmark_shard, runner};
-use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use entity::{benchmark, benchmark_shard};
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Statement,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
 };
 use shared::report::ShardEnvironment;
-use shared::{BenchmarkId, Progress, Reason, RunnerId, RunnerState, State};
+use shared::{BenchmarkId, Progress, Reason};
 
 use crate::lease::{Held, still};
 use crate::shard::Status;
 use crate::{KeptRequests, Store, StoreError, StoredRequests, clock, queue, rows};
-
-/// How long a run that wants several runners lets others go first while too few are free. Then it is
-/// kept for: runners that come free take nothing else that comes after it.
-const PATIENCE_MS: i64 = 30_000;
-
-/// Names the lock of whoever looks for runners for a load: "gather" in ASCII.
-const GATHERING_LOCK: i64 = 0x6761_7468_6572;
 
 /// A shard as its row tells, to whoever holds the run.
 #[derive(Clone, Debug)]
@@ -48,77 +41,6 @@ pub struct ShardState {
     pub is_measured: bool,
     /// Its rows; none: they are nowhere yet.
     pub requests: Option<KeptRequests>,
-}
-
-/// How many runners the load of `row` takes, for a runner that takes `max_users`.
-pub(crate) fn wanted(row: &benchmark::Model, max_users: u32) -> u32 {
-    let users = u32::try_from(row.users).unwrap_or(1);
-    match u32::try_from(row.runners) {
-        Ok(runners @ 1..) => runners,
-        _ => Ord::max(users.div_ceil(Ord::max(max_users, 1)), 1),
-    }
-}
-
-/// Whether enough runners beside `me` are free, and have the labels, for the load of `row`, which takes `of`.
-pub(crate) async fn are_enough_free<C: ConnectionTrait>(
-    c: &C,
-    row: &benchmark::Model,
-    of: u32,
-    me: &RunnerId,
-    seen_ms: i64,
-) -> Result<bool, StoreError> {
-    if clock::is_postgres(c) {
-        // Two that look at once would count the same runners, and both wait for them in vain.
-        let sql = "SELECT pg_advisory_xact_lock($1)";
-        let lock = [GATHERING_LOCK.into()];
-        let backend = c.get_database_backend();
-        c.execute_raw(Statement::from_sql_and_values(backend, sql, lock)).await?;
-    }
-    let running = Query::select()
-        .column(benchmark::Column::RunnerId)
-        .from(benchmark::Entity)
-        .and_where(
-            benchmark::Column::Status.is_in([State::Running.as_str(), State::Cancelling.as_str()]),
-        )
-        .and_where(benchmark::Column::RunnerId.is_not_null())
-        .to_owned();
-    let sharing = Query::select()
-        .column(benchmark_shard::Column::RunnerId)
-        .from(benchmark_shard::Entity)
-        .and_where(benchmark_shard::Column::Status.is_in(Status::HELD.map(Status::as_str)))
-        .to_owned();
-    let each = u32::try_from(row.users).unwrap_or(1).div_ceil(of);
-    let free: Vec<Option<serde_json::Value>> = runner::Entity::find()
-        .select_only()
-        .column(runner::Column::Labels)
-        .filter(runner::Column::State.eq(rows::runner_state_word(RunnerState::Active)))
-        .filter(runner::Column::LastSeenMs.gte(seen_ms))
-        .filter(runner::Column::DrainRequestedAtMs.is_null())
-        .filter(runner::Column::MaxUsers.gte(i32::try_from(each).unwrap_or(i32::MAX)))
-        .filter(runner::Column::Id.ne(&*me.0))
-        .filter(runner::Column::Id.not_in_subquery(running))
-        .filter(runner::Column::Id.not_in_subquery(sharing))
-        .into_tuple()
-        .all(c)
-        .await?;
-    let asked = rows::labels(row.labels.as_ref());
-    let free = free.iter().filter(|has| asked.are_all_in(&rows::labels(has.as_ref()))).count();
-    // What others have been offered and not taken yet is as good as taken.
-    let offered: Option<i64> = benchmark_shard::Entity::find()
-        .select_only()
-        .expr(Expr::col(benchmark_shard::Column::Shard).count())
-        .filter(benchmark_shard::Column::Status.eq(Status::Waiting.as_str()))
-        .into_tuple()
-        .one(c)
-        .await?;
-    let offered = usize::try_from(offered.unwrap_or(0)).unwrap_or(usize::MAX);
-    Ok((free + 1).saturating_sub(offered) >= of as usize)
-}
-
-/// Whether runners are kept free for `row`, which has waited until `now`.
-pub(crate) fn is_kept_for(row: &benchmark::Model, now: i64) -> bool {
-    let since = Ord::max(row.run_at_ms, row.queued_at_ms);
-    now - since >= PATIENCE_MS
 }
 
 /// Offers the shards of a run that was just claimed to other runners.

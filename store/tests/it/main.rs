@@ -7,6 +7,7 @@ mod creating;
 mod ending;
 mod fairness;
 mod following;
+mod gathering;
 mod idempotent;
 mod interleaved;
 mod left;
