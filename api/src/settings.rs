@@ -65,14 +65,14 @@ pub struct Settings {
     /// Prompts of requests that name none; unset: the embedded set.
     #[arg(long, env = "LOCUST_DATASET", value_parser = text::<PromptSource>)]
     pub locust_dataset: Option<PromptSource>,
-    /// Virtual users of requests that name none, from 1 to 10000; unset: 100.
+    /// Virtual users of requests that name none, from 1 to 640000; unset: 100.
     #[arg(
         long,
         env = "LOCUST_USERS",
         value_parser = limited::<Users>("LOCUST_USERS", Users::MIN, Users::MAX)
     )]
     pub locust_users: Option<Users>,
-    /// Users started a second where a request does not say, from 1 to 10000; unset: 100.
+    /// Users started a second where a request does not say, from 1 to 640000; unset: 100.
     #[arg(
         long,
         env = "LOCUST_SPAWN_RATE",

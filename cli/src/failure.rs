@@ -57,18 +57,18 @@ mod tests {
             r#type: "/problems/validation".into(),
             title: "Invalid request".into(),
             status: 422,
-            detail: "user must be between 1 and 10000, not 0".into(),
+            detail: "user must be between 1 and 640000, not 0".into(),
             message: String::new(),
             code: "validation".into(),
             errors: vec![
-                FieldError::new("user", "user must be between 1 and 10000, not 0"),
+                FieldError::new("user", "user must be between 1 and 640000, not 0"),
                 FieldError::new("duration", "duration must be between 1 and 3600, not 0"),
             ],
             trace_id: None,
         };
         assert_eq!(
             Failure::Refused(Box::new(problem)).to_string(),
-            "user must be between 1 and 10000, not 0; duration must be between 1 and 3600, not 0"
+            "user must be between 1 and 640000, not 0; duration must be between 1 and 3600, not 0"
         );
     }
 }

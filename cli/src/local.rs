@@ -38,6 +38,10 @@ pub(crate) async fn run(
             "priority, run_at, queue_timeout and labels are of a server's queue: --local has none";
         return Err(Failure::Usage(said.to_owned()));
     }
+    // One process makes all of it, whatever `runners` says.
+    if let Err(too_large) = new.spec.load.is_shared_by(1) {
+        return Err(Failure::Usage(format!("{too_large}: --local is one runner")));
+    }
     let data_dir = &service.database.data_dir;
     let settings = service.runner.instrument(Vec::new(), data_dir, "")?;
 

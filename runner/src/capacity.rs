@@ -2,7 +2,7 @@
 //! bear.
 
 use daemon::causes;
-use shared::{Capacity, Users};
+use shared::{Capacity, MOST_OF_A_RUNNER};
 
 use crate::Settings;
 
@@ -26,9 +26,9 @@ impl Offer {
 
     /// What was set by hand goes first; else as many as are measured and have sockets.
     fn of(by_hand: Option<u32>, measured: Option<Capacity>, sockets: u64) -> Self {
-        let bearable = measured.map_or(Users::MAX, |measured| measured.streams);
+        let bearable = measured.map_or(MOST_OF_A_RUNNER, |measured| measured.streams);
         let sockets = u32::try_from(sockets).unwrap_or(u32::MAX);
-        let max_users = by_hand.unwrap_or_else(|| bearable.min(sockets).clamp(1, Users::MAX));
+        let max_users = by_hand.unwrap_or_else(|| bearable.min(sockets).clamp(1, MOST_OF_A_RUNNER));
         Self { max_users, measured }
     }
 }

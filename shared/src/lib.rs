@@ -46,10 +46,11 @@ pub use lengths::{
     Bell, BellShape, InvalidLengths, LengthMix, MOST_PROMPT_TOKENS, MixPart, TokenLength,
 };
 pub use load::{
-    AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, InvalidStages, Load, MaxConcurrency,
-    MaxRequests, OpenLimits, Poisson, Ramp, Replay, RequestRate, RequestsPerUser, SpawnRate, Stage,
-    StageDurationS, StageShape, StageTarget, Staged, Stages, StagesOf, ThinkTimeS, TraceFormat,
-    TracePath, TraceSpeed, UnknownTraceFormat, Users, Variation,
+    AllAtOnce, ClosedLoop, Constant, DurationS, Gamma, GraceS, InvalidStages, Load,
+    MOST_OF_A_RUNNER, MaxConcurrency, MaxRequests, OpenLimits, Poisson, Ramp, Replay, RequestRate,
+    RequestsPerUser, SpawnRate, Stage, StageDurationS, StageShape, StageTarget, Staged, Stages,
+    StagesOf, ThinkTimeS, TooLargePart, TraceFormat, TracePath, TraceSpeed, UnknownTraceFormat,
+    Users, Variation,
 };
 pub use margins::{MarginS, Margins};
 pub use on_lost::{OnLost, UnknownOnLost};

@@ -8,6 +8,7 @@ mod closed_loop;
 mod constant;
 mod gamma;
 mod open;
+mod part;
 mod poisson;
 mod replay;
 mod staged;
@@ -20,6 +21,7 @@ pub use self::{
     constant::Constant,
     gamma::Gamma,
     open::OpenLimits,
+    part::{MOST_OF_A_RUNNER, TooLargePart},
     poisson::Poisson,
     replay::{Replay, TraceFormat, TracePath, TraceSpeed, UnknownTraceFormat},
     staged::{
@@ -29,12 +31,13 @@ pub use self::{
 };
 
 bounded! {
-    /// Virtual users, each with at most one request open: streams held at once.
-    Users(u32) in 1..=10_000, "user"
+    /// Virtual users, each with at most one request open: streams held at once. As many as 64 runners
+    /// make together.
+    Users(u32) in 1..=640_000, "user"
 }
 bounded! {
     /// Users started a second, until all are there.
-    SpawnRate(u32) in 1..=10_000, "spawnrate"
+    SpawnRate(u32) in 1..=640_000, "spawnrate"
 }
 bounded! {
     /// Seconds from the first user's start in which requests are sent.
@@ -50,7 +53,7 @@ bounded! {
 }
 bounded! {
     /// Requests a second.
-    RequestRate(f64) in 0.001..=10_000.0, "rate"
+    RequestRate(f64) in 0.001..=640_000.0, "rate"
 }
 bounded! {
     /// Coefficient of variation of the gaps between requests: their standard deviation / mean.
@@ -58,7 +61,7 @@ bounded! {
 }
 bounded! {
     /// Requests open at once, beyond which one that is due is dropped.
-    MaxConcurrency(u32) in 1..=10_000, "max_concurrency"
+    MaxConcurrency(u32) in 1..=640_000, "max_concurrency"
 }
 bounded! {
     /// Requests of a whole run, after which no more are due.
@@ -112,14 +115,15 @@ impl Load {
     /// The most requests that can be open at once. An open loop drops what is due beyond it.
     ///
     /// That is `max_concurrency`, where it was given; else the number of requests that can become
-    /// due, up to the most there can be users. Of a trace that number is known where it is read.
+    /// due, up to the most of a runner for each that the rate takes. Of a trace that number is known
+    /// where it is read.
     pub fn peak_users(&self) -> Users {
         match self {
             Self::ClosedLoop(closed) => closed.users,
             Self::Constant(load) => load.limits.peak(load.rate, 0.0),
             Self::Poisson(load) => load.limits.peak(load.rate, 1.0),
             Self::Gamma(load) => load.limits.peak(load.rate, load.cv.get()),
-            Self::AllAtOnce(load) => open::at_most(load.requests.get(), load.max_concurrency),
+            Self::AllAtOnce(load) => open::at_most(load.requests.get(), load.max_concurrency, 0.0),
             Self::Staged(load) => load.peak_users(),
             Self::Trace(load) => load.peak(),
         }

@@ -50,12 +50,12 @@ macro_rules! may_begin {
 }
 pub(crate) use may_begin;
 
-/// How many runners are there to make a load together; 1: nobody asks.
+/// How many runners are there to make a load together, up to 64, the most that do; 1: nobody asks.
 macro_rules! fleet {
     () => {
-        "fleet AS (SELECT coalesce(nullif(count(*), 0), 1) AS live FROM runner \
+        "fleet AS (SELECT coalesce(nullif(count(*), 0), 1) AS live FROM (SELECT 1 FROM runner \
          WHERE state = 'active' AND drain_requested_at_ms IS NULL \
-         AND last_seen_ms >= (SELECT $4))"
+         AND last_seen_ms >= (SELECT $4) LIMIT 64) AS there)"
     };
 }
 

@@ -6,8 +6,8 @@ use sea_orm::{
     Value,
 };
 use shared::{
-    Aborted, BenchmarkId, InState, Labels, QueueState, RunnerState, State, TargetState, TargetUrl,
-    Unplaced,
+    Aborted, BenchmarkId, InState, Labels, QueueState, RunnerState, Runners, State, TargetState,
+    TargetUrl, Unplaced,
 };
 
 use crate::transition::{self, Change, Results};
@@ -154,7 +154,8 @@ impl Store {
         if let Some(most) = active.clone().map(|runner| runner.max_users).max() {
             let larger = "SELECT count(*) FROM benchmark WHERE status = 'queued' AND (runners > $2 \
                  OR users > $1 * CASE runners WHEN 0 THEN $2 ELSE runners END)";
-            let there = i64::try_from(active.clone().count()).unwrap_or(i64::MAX);
+            let there = active.clone().take(Runners::MAX as usize).count();
+            let there = i64::try_from(there).unwrap_or(i64::MAX);
             for row in ask(larger, vec![i64::from(most).into(), there.into()]).await? {
                 state.too_large = whole(row.try_get_by_index(0)?);
             }

@@ -27,12 +27,12 @@ fn an_empty_environment_gives_the_defaults() {
 #[test]
 fn values_out_of_their_limits_name_variable_and_limit() {
     for (argument, value, expected) in [
-        ("--locust-users", "0", "LOCUST_USERS must be between 1 and 10000, not 0"),
-        ("--locust-users", "many", "LOCUST_USERS must be a whole number between 1 and 10000"),
+        ("--locust-users", "0", "LOCUST_USERS must be between 1 and 640000, not 0"),
+        ("--locust-users", "many", "LOCUST_USERS must be a whole number between 1 and 640000"),
         (
             "--locust-spawn-rate",
-            "10001",
-            "LOCUST_SPAWN_RATE must be between 1 and 10000, not 10001",
+            "640001",
+            "LOCUST_SPAWN_RATE must be between 1 and 640000, not 640001",
         ),
         ("--locust-duration", "3601", "LOCUST_DURATION must be between 1 and 3600, not 3601"),
         ("--locust-host", "ftp://x", "url must start with http:// or https://, not ftp:"),

@@ -28,14 +28,14 @@ fn escaped(text: &str) -> String {
 async fn every_encoding_refuses_with_the_same_words() {
     for app in each(Settings::default()).await {
         for (field, value, said) in [
-            ("user", json!(0), "user must be between 1 and 10000, not 0"),
-            ("user", json!(-1), "user must be between 1 and 10000, not -1"),
-            ("user", json!(10_001), "user must be between 1 and 10000, not 10001"),
-            ("user", json!("many"), "user must be a whole number between 1 and 10000, not `many`"),
-            ("user", json!(1.5), "user must be between 1 and 10000, not 1.5"),
-            ("user", json!(""), "user must be a whole number between 1 and 10000, not ``"),
-            ("spawnrate", json!(0), "spawnrate must be between 1 and 10000, not 0"),
-            ("spawnrate", json!("NaN"), "spawnrate must be between 1 and 10000, not NaN"),
+            ("user", json!(0), "user must be between 1 and 640000, not 0"),
+            ("user", json!(-1), "user must be between 1 and 640000, not -1"),
+            ("user", json!(640_001), "user must be between 1 and 640000, not 640001"),
+            ("user", json!("many"), "user must be a whole number between 1 and 640000, not `many`"),
+            ("user", json!(1.5), "user must be between 1 and 640000, not 1.5"),
+            ("user", json!(""), "user must be a whole number between 1 and 640000, not ``"),
+            ("spawnrate", json!(0), "spawnrate must be between 1 and 640000, not 0"),
+            ("spawnrate", json!("NaN"), "spawnrate must be between 1 and 640000, not NaN"),
             ("duration", json!(3_601), "duration must be between 1 and 3600, not 3601"),
             ("duration", json!(-60), "duration must be between 1 and 3600, not -60"),
             ("max_tokens", json!(0), "max_tokens must be between 1 and 32768, not 0"),

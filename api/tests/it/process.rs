@@ -24,7 +24,7 @@ async fn it_serves_from_an_empty_directory_and_stops_when_told() {
 #[tokio::test]
 async fn settings_that_make_no_sense_stop_the_start_with_their_name() {
     for (name, value, said) in [
-        ("LOCUST_USERS", "0", "LOCUST_USERS must be between 1 and 10000, not 0"),
+        ("LOCUST_USERS", "0", "LOCUST_USERS must be between 1 and 640000, not 0"),
         ("LOCUST_DURATION", "1h", "LOCUST_DURATION must be a whole number between 1 and 3600"),
         ("BASIC_AUTH", "True", "BASIC_AUTH needs API_USERNAME and API_PASSWORD"),
         ("API_AUTH_TOKEN", "sk-canary", "API_AUTH_TOKEN is set, and without MASTER_KEY"),

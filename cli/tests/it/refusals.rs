@@ -11,7 +11,7 @@ async fn bad_input_names_field_and_limit_with_and_without_a_server() {
     for ended in [served, local] {
         assert_eq!(ended.code(), Some(2), "{}", ended.stderr);
         assert!(
-            ended.stderr.contains("user must be between 1 and 10000, not 0"),
+            ended.stderr.contains("user must be between 1 and 640000, not 0"),
             "{}",
             ended.stderr
         );
@@ -21,6 +21,15 @@ async fn bad_input_names_field_and_limit_with_and_without_a_server() {
     }
     let list = llm_bench(["list", "--server", &up.url]).run().await;
     assert!(!list.stdout.contains("127.0.0.1:9"), "nothing was stored: {}", list.stdout);
+}
+
+#[tokio::test]
+async fn more_than_one_runner_makes_is_refused_where_there_is_one() {
+    let asked = ["run", "--local", "--url", "http://127.0.0.1:9", "--user", "20000"];
+    let local = llm_bench(asked).run().await;
+    assert_eq!(local.code(), Some(2), "{}", local.stderr);
+    let said = "user must be at most 10000 for each runner, not 20000 for 1: --local is one runner";
+    assert!(local.stderr.contains(said), "{}", local.stderr);
 }
 
 #[tokio::test]

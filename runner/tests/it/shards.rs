@@ -103,6 +103,33 @@ async fn users_are_shared_and_a_second_run_waits_for_its_runners() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_users_than_one_runner_takes_are_made_by_as_many_as_it_takes() {
+    for yard in Yard::each().await {
+        let url = simulate(quick()).await;
+        let mut runners = Vec::new();
+        for _ in 0..3 {
+            runners.push(yard.runner_with(&[("RUNNER_MAX_USERS", "20")]).await);
+        }
+        let users = json!({"user": 60, "requests_per_user": 1, "duration": 5});
+        let open = json!({"arrival": "all_at_once", "max_requests": 59, "user": null,
+            "spawnrate": null, "duration": 5});
+        let mut before = 0;
+        for (fields, requests) in [(users, 60), (open, 59)] {
+            let ended = yard.ended(yard.submit(&url, fields).await).await;
+            assert_eq!(ended.status, State::Completed, "{:?}", ended.reason);
+            clocks_are_close(&ended, 3);
+            let counted = &ended.report.as_ref().unwrap().requests;
+            let now = sent(&url).await;
+            assert_eq!((counted.completed, now - before), (requests, requests));
+            before = now;
+        }
+        let too_many = yard.submit(&url, json!({"user": 61})).await;
+        assert_eq!(yard.store.queue_state().await.unwrap().too_large, 1);
+        assert_eq!(yard.read(too_many).await.status, State::Queued);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_shard_ends_the_run_and_keeps_what_was_measured() {
     for yard in Yard::each().await {
         let url = simulate(quick()).await;

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DurationS, GraceS, MaxConcurrency, MaxRequests, RequestRate, Users};
+use super::{
+    DurationS, GraceS, MaxConcurrency, MaxRequests, RequestRate, Users,
+    part::{MOST_OF_A_RUNNER, least_for},
+};
 
 /// What bounds an open loop: time, requests, and room.
 ///
@@ -16,7 +19,8 @@ pub struct OpenLimits {
     pub duration_s: DurationS,
     /// Seconds that open requests get after that.
     pub grace_s: GraceS,
-    /// Requests open at once; none: as many as become due, up to 10,000.
+    /// Requests open at once; none: as many as become due, up to 10,000 for each 10,000 requests a
+    /// second that are begun.
     pub max_concurrency: Option<MaxConcurrency>,
     /// Requests of the whole run; none: the duration alone ends it.
     pub max_requests: Option<MaxRequests>,
@@ -35,12 +39,14 @@ impl OpenLimits {
         let chance = if cv > 0.0 { 6.0 * (cv * mean.sqrt() + cv * cv) } else { 0.0 };
         let due = (mean + chance).ceil() as u32;
         let due = self.max_requests.map_or(due, |most| due.min(most.get()));
-        at_most(due, self.max_concurrency)
+        at_most(due, self.max_concurrency, rate.get())
     }
 }
 
-/// `due` requests, as far as `max_concurrency` and the limits of this program let them be open.
-pub(super) fn at_most(due: u32, max_concurrency: Option<MaxConcurrency>) -> Users {
-    let most = max_concurrency.map_or(Users::MAX, MaxConcurrency::get);
+/// `due` requests, as far as `max_concurrency` lets them be open; else the most of as many runners as
+/// `rate`, in requests a second, takes.
+pub(super) fn at_most(due: u32, max_concurrency: Option<MaxConcurrency>, rate: f64) -> Users {
+    let most = max_concurrency
+        .map_or_else(|| least_for(rate).saturating_mul(MOST_OF_A_RUNNER), MaxConcurrency::get);
     Users(due.clamp(Users::MIN, Users::MAX).min(most))
 }

@@ -37,7 +37,7 @@ impl Replay {
     /// The most requests open at once, as far as that is known without the trace.
     pub(super) fn peak(&self) -> Users {
         let due = self.limits.max_requests.map_or(u32::MAX, MaxRequests::get);
-        at_most(due, self.limits.max_concurrency)
+        at_most(due, self.limits.max_concurrency, 0.0)
     }
 }
 

@@ -6,7 +6,7 @@ use super::{DurationS, GraceS, MaxConcurrency, MaxRequests, Users, open::at_most
 
 bounded! {
     /// Users, or requests a second, that a stage has or comes to.
-    StageTarget(f64) in 0.0..=10_000.0, "stages"
+    StageTarget(f64) in 0.0..=640_000.0, "stages"
 }
 bounded! {
     /// Seconds of a stage.
@@ -204,11 +204,11 @@ impl Staged {
     )]
     pub(super) fn peak_users(&self) -> Users {
         match self.of {
-            StagesOf::Users => at_most(self.stages.peak() as u32, None),
+            StagesOf::Users => Users((self.stages.peak() as u32).max(Users::MIN)),
             StagesOf::Rate => {
                 let due = self.stages.ramps().map(Ramp::area).sum::<f64>().ceil() as u32;
                 let due = self.max_requests.map_or(due, |most| due.min(most.get()));
-                at_most(due, self.max_concurrency)
+                at_most(due, self.max_concurrency, self.stages.peak())
             }
         }
     }
@@ -248,9 +248,9 @@ mod tests {
             ("10:5,", format!("{how}`` is not")),
             ("x:5", format!("{how}`x:5` is not")),
             ("10:1.5", format!("{how}`10:1.5` is not")),
-            ("-1:5", "stages must be between 0 and 10000, not -1".to_owned()),
+            ("-1:5", "stages must be between 0 and 640000, not -1".to_owned()),
             ("10:0", "stages must be between 1 and 3600, not 0".to_owned()),
-            ("NaN:5", "stages must be between 0 and 10000, not NaN".to_owned()),
+            ("NaN:5", "stages must be between 0 and 640000, not NaN".to_owned()),
             ("0:5", "stages must have a target above 0".to_owned()),
             ("1:3600,1:1", "stages must last at most 3600 s together, not 3601 s".to_owned()),
             (

@@ -55,6 +55,8 @@ fn as_many_requests_can_be_open_as_become_due_unless_there_is_less_room() {
     assert_eq!(peak("constant", 1.0, Some(7), None), 7);
     assert_eq!(peak("constant", 1.0, None, Some(40)), 40);
     assert_eq!(peak("constant", 1_000.0, None, None), 10_000);
+    assert_eq!(peak("constant", 10_000.0, None, None), 10_000);
+    assert_eq!(peak("constant", 10_000.5, None, None), 20_000);
     // 100 on average, and 6 x (10 + 1) by chance
     assert_eq!(peak("poisson", 1.0, None, None), 166);
     assert_eq!(peak("gamma", 1.0, None, None), 166);

@@ -109,7 +109,7 @@ pub const FIELDS: &[Field] = &[
         "user",
         Kind::Integer { min: Users::MIN as u64, max: Users::MAX as u64 },
         "LOCUST_USERS, else 100",
-        "Virtual users: requests open at once.",
+        "Virtual users: requests open at once. At most 10000 for each of `runners`.",
     ),
     field(
         "spawnrate",
@@ -353,7 +353,7 @@ pub const FIELDS: &[Field] = &[
         "rate",
         Kind::Number { min: RequestRate::MIN, max: RequestRate::MAX },
         "none; required for constant, poisson and gamma",
-        "Requests a second of an open loop.",
+        "Requests a second of an open loop. At most 10000 for each of `runners`.",
     ),
     field(
         "cv",
@@ -364,8 +364,8 @@ pub const FIELDS: &[Field] = &[
     field(
         "max_concurrency",
         Kind::Integer { min: MaxConcurrency::MIN as u64, max: MaxConcurrency::MAX as u64 },
-        "as many as become due, up to 10000",
-        "Requests of an open loop that may be open at once. One that is due beyond is dropped and counted.",
+        "as many as become due, up to 10000 for each 10000 of `rate`",
+        "Requests of an open loop that may be open at once. One that is due beyond is dropped and counted. At most 10000 for each of `runners`.",
     ),
     field(
         "max_requests",
@@ -436,7 +436,7 @@ pub const FIELDS: &[Field] = &[
     field(
         "runners",
         Kind::Integer { min: Runners::MIN as u64, max: Runners::MAX as u64 },
-        "1, or as many as `user` takes",
+        "1, or as many as `user` and `max_concurrency` take",
         "How many runners make the load together: users and requests are dealt to them by index, they begin at one instant, and the report is that of all samples put together. It waits until so many are there; where one stops or goes silent, the run is `failed: shard_lost`.",
     ),
 ];

@@ -53,21 +53,21 @@ fn texts_and_numbers_are_the_same_request() {
 #[test]
 fn every_number_out_of_its_limits_is_named_with_the_limit() {
     for (name, value, said) in [
-        ("user", json!(0), "user must be between 1 and 10000, not 0"),
-        ("user", json!(-1), "user must be between 1 and 10000, not -1"),
-        ("user", json!("-1"), "user must be between 1 and 10000, not -1"),
-        ("user", json!(10_001), "user must be between 1 and 10000, not 10001"),
-        ("user", json!(1e30), "user must be between 1 and 10000, not 1e+30"),
+        ("user", json!(0), "user must be between 1 and 640000, not 0"),
+        ("user", json!(-1), "user must be between 1 and 640000, not -1"),
+        ("user", json!("-1"), "user must be between 1 and 640000, not -1"),
+        ("user", json!(640_001), "user must be between 1 and 640000, not 640001"),
+        ("user", json!(1e30), "user must be between 1 and 640000, not 1e+30"),
         (
             "user",
             json!("99999999999999999999"),
-            "user must be between 1 and 10000, not 99999999999999999999",
+            "user must be between 1 and 640000, not 99999999999999999999",
         ),
-        ("user", json!(1.5), "user must be between 1 and 10000, not 1.5"),
-        ("user", json!("many"), "user must be a whole number between 1 and 10000, not `many`"),
-        ("user", json!([1]), "user must be a whole number between 1 and 10000, not `[1]`"),
-        ("user", json!(""), "user must be a whole number between 1 and 10000, not ``"),
-        ("spawnrate", json!(0), "spawnrate must be between 1 and 10000, not 0"),
+        ("user", json!(1.5), "user must be between 1 and 640000, not 1.5"),
+        ("user", json!("many"), "user must be a whole number between 1 and 640000, not `many`"),
+        ("user", json!([1]), "user must be a whole number between 1 and 640000, not `[1]`"),
+        ("user", json!(""), "user must be a whole number between 1 and 640000, not ``"),
+        ("spawnrate", json!(0), "spawnrate must be between 1 and 640000, not 0"),
         ("duration", json!(3601), "duration must be between 1 and 3600, not 3601"),
         ("grace", json!("NaN"), "grace must be between 0 and 600, not NaN"),
         ("timeout_idle", json!(0), "timeout_idle must be between 0.1 and 3600, not 0"),
@@ -86,7 +86,7 @@ fn all_errors_are_told_at_once_and_unknown_fields_are_named() {
             "colour is no known field",
             "users is no known field; did you mean user?",
             "url is required: the target's base URL",
-            "user must be between 1 and 10000, not 0",
+            "user must be between 1 and 640000, not 0",
         ]
     );
 }
@@ -238,6 +238,65 @@ fn no_more_runners_are_asked_for_than_there_are_requests_at_once() {
         ),
     ] {
         assert_eq!(refusals(runners(fields)), [said]);
+    }
+}
+
+#[test]
+fn what_is_too_much_for_one_runner_takes_several_or_is_refused_by_name() {
+    let with_url = |mut fields: Value| {
+        fields["url"] = "http://x.example".into();
+        fields
+    };
+    for (fields, takes) in [
+        (json!({"user": 10_000, "runners": 1}), 1),
+        (json!({"user": 640_000, "spawnrate": 640_000}), 64),
+        (json!({"user": 20_000, "runners": 2}), 2),
+        (json!({"user": 10_001}), 2),
+        (json!({"stages": "5:5,30001:5", "stages_of": "users"}), 4),
+        (json!({"rate": 20_000}), 2),
+        (json!({"stages": "20000:9", "stages_of": "rate"}), 2),
+        (json!({"rate": 640_000, "arrival": "poisson"}), 64),
+        (json!({"rate": 20_000, "max_concurrency": 100, "runners": 2}), 1),
+        (json!({"rate": 1_000, "max_concurrency": 15_000}), 2),
+        (json!({"rate": 1, "max_concurrency": 15_000, "runners": 1}), 1),
+        (json!({"arrival": "all_at_once", "max_requests": 50_000}), 1),
+        (json!({"arrival": "all_at_once", "max_requests": 50_000, "max_concurrency": 50_000}), 5),
+    ] {
+        let spec = parse(with_url(fields.clone())).unwrap().spec;
+        assert_eq!(spec.load.least_runners(), takes, "{fields}");
+    }
+    for (fields, said) in [
+        (
+            json!({"user": 20_000, "runners": 1}),
+            "user must be at most 10000 for each runner, not 20000 for 1; ask for runners=2, or \
+             leave runners out",
+        ),
+        (
+            json!({"user": 640_000, "runners": 63}),
+            "user must be at most 10000 for each runner, not 640000 for 63; ask for runners=64, or \
+             leave runners out",
+        ),
+        (
+            json!({"rate": 20_000.5, "max_concurrency": 100}),
+            "rate must be at most 10000 for each runner, not 20000.5 for 1; ask for runners=3",
+        ),
+        (
+            json!({"rate": 20_000, "runners": 1}),
+            "rate must be at most 10000 for each runner, not 20000 for 1; ask for runners=2, or \
+             leave runners out",
+        ),
+        (
+            json!({"rate": 1_000, "max_concurrency": 15_000, "runners": 1}),
+            "max_concurrency must be at most 10000 for each runner, not 15000 for 1; ask for \
+             runners=2, or leave runners out",
+        ),
+        (
+            json!({"stages": "5:5,30001:5", "stages_of": "users", "runners": 3}),
+            "stages must be at most 10000 for each runner, not 30001 for 3; ask for runners=4, or \
+             leave runners out",
+        ),
+    ] {
+        assert_eq!(refusals(with_url(fields)), [said]);
     }
 }
 

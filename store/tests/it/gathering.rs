@@ -79,6 +79,25 @@ async fn whom_a_load_waits_for_claims_nothing_before_it() {
     }
 }
 
+#[tokio::test]
+async fn no_more_runners_than_64_make_a_load_however_many_there_are() {
+    for world in worlds().await {
+        for nth in 0..66 {
+            let small = Registration { max_users: 10, ..registration(&format!("r{nth}")) };
+            world.store.register(&small).await.unwrap();
+        }
+        let too_many = world.submit_with(&[("user", "641")]).await;
+        let runner = RunnerId("r0".into());
+        assert!(world.store.claim(&runner, 10).await.unwrap().is_none(), "64 take 640");
+        assert_eq!(world.store.queue_state().await.unwrap().too_large, 1);
+        let together = world.submit_with(&[("user", "640")]).await;
+        let claim = world.store.claim(&runner, 10).await.unwrap().unwrap();
+        assert_eq!((claim.held.id, claim.shards), (together, 64));
+        assert_eq!(world.count("SELECT sum(users) FROM benchmark_shard").await, 630);
+        assert_eq!(world.status(too_many).await, State::Queued);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_claims_something_at_that_moment_is_not_free() {
     for world in worlds().await {

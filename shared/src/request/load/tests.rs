@@ -100,15 +100,15 @@ fn fields_that_contradict_each_other_are_refused_by_name() {
             json!({"arrival": "staged", "stages_of": "rate"}),
             "stages is required with arrival staged: `target:seconds`, with commas between them",
         ),
-        (json!({"rate": 0}), "rate must be between 0.001 and 10000, not 0"),
-        (json!({"rate": "NaN"}), "rate must be between 0.001 and 10000, not NaN"),
+        (json!({"rate": 0}), "rate must be between 0.001 and 640000, not 0"),
+        (json!({"rate": "NaN"}), "rate must be between 0.001 and 640000, not NaN"),
         (
             json!({"arrival": "gamma", "rate": 1, "cv": 11}),
             "cv must be between 0.01 and 10, not 11",
         ),
         (
-            json!({"rate": 1, "max_concurrency": 10_001}),
-            "max_concurrency must be between 1 and 10000, not 10001",
+            json!({"rate": 1, "max_concurrency": 640_001}),
+            "max_concurrency must be between 1 and 640000, not 640001",
         ),
         (json!({"max_requests": 0}), "max_requests must be between 1 and 10000000, not 0"),
     ] {
@@ -125,7 +125,10 @@ fn users_may_each_have_their_number_of_requests() {
     let json = serde_json::to_value(&load).unwrap();
     assert_eq!(serde_json::from_value::<Load>(json).unwrap(), load);
     for (fields, said) in [
-        (json!({"requests_per_user": 0}), "requests_per_user must be between 1 and 1000000, not 0"),
+        (
+            json!({"requests_per_user": 0}),
+            "requests_per_user must be between 1 and 64000000, not 0",
+        ),
         (
             json!({"rate": 5, "requests_per_user": 5}),
             "requests_per_user cannot be given with rate; it is for closed_loop",
