@@ -58,9 +58,9 @@ impl Store {
         let listed = if clock::is_postgres(c) {
             "SELECT value::bigint FROM json_array_elements_text($1::json)"
         } else {
-            "SELECT value FROM json_each($1)"
+            "SELECT value FROM json_each(?)"
         };
-        let ids = Value::from_iter(ids.iter().map(|id| id.0)).to_string();
+        let ids = ids.iter().map(|id| id.0).collect::<Value>().to_string();
         let found: Vec<(i64, String, Option<Value>, Option<i64>)> = benchmark::Entity::find()
             .select_only()
             .columns([Column::Id, Column::Status, Column::Progress])
