@@ -53,7 +53,10 @@ impl Watch {
             tokio::spawn(self.clone().look());
         }
         let seen = followed.benchmarks.entry(id);
-        seen.or_insert_with(|| watch::Sender::new(Seen::Nothing)).subscribe()
+        let mut seen = seen.or_insert_with(|| watch::Sender::new(Seen::Nothing)).subscribe();
+        // What others have seen already is new to this one.
+        seen.mark_changed();
+        seen
     }
 
     async fn look(self) {

@@ -7,8 +7,8 @@ use crate::world::{ending, worlds};
 #[tokio::test]
 async fn one_look_shows_each_benchmark_that_is_there_as_reading_it_would() {
     for world in worlds().await {
-        let queued = world.submit_to("http://other.example").await.id;
         let held = world.loading().await;
+        let queued = world.submit_to("http://other.example").await.id;
         let measuring = Progress { phase: Phase::Measuring, in_flight: 3, ..Progress::default() };
         world.store.progress(&held, &measuring, None).await.unwrap();
         let gone = BenchmarkId(404);
@@ -23,9 +23,9 @@ async fn one_look_shows_each_benchmark_that_is_there_as_reading_it_would() {
             }
             seen.into_iter().map(|seen| (seen.id, seen.state, seen.seq)).collect::<Vec<_>>()
         };
-        assert_eq!(look().await, [(queued, State::Queued, 1), (held.id, State::Running, 2)]);
+        assert_eq!(look().await, [(held.id, State::Running, 2), (queued, State::Queued, 1)]);
         world.store.finish(&held, ending(State::Completed)).await.unwrap();
-        assert_eq!(look().await, [(queued, State::Queued, 1), (held.id, State::Completed, 3)]);
+        assert_eq!(look().await, [(held.id, State::Completed, 3), (queued, State::Queued, 1)]);
         assert_eq!(world.store.glances(&[]).await.unwrap(), []);
     }
 }

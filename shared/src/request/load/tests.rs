@@ -127,7 +127,7 @@ fn users_may_each_have_their_number_of_requests() {
     for (fields, said) in [
         (
             json!({"requests_per_user": 0}),
-            "requests_per_user must be between 1 and 64000000, not 0",
+            "requests_per_user must be between 1 and 1000000, not 0",
         ),
         (
             json!({"rate": 5, "requests_per_user": 5}),
