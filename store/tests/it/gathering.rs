@@ -21,7 +21,7 @@ const WAITING: &str = "SELECT count(*) FROM pg_stat_activity \
 #[derive(Debug)]
 enum Took {
     Run(Box<Claim>),
-    Shard(ShardClaim),
+    Shard(Box<ShardClaim>),
     Nothing,
 }
 
@@ -32,7 +32,7 @@ async fn look(store: &Store, runner: &str) -> Took {
         Ok(claim) => claim.map_or(Took::Nothing, |claim| Took::Run(Box::new(claim))),
         Err(StoreError::ShardWaits) => {
             let shard = store.claim_shard(&runner, 1_000).await.unwrap();
-            shard.map_or(Took::Nothing, Took::Shard)
+            shard.map_or(Took::Nothing, |shard| Took::Shard(Box::new(shard)))
         }
         Err(error) => panic!("{error:?}"),
     }

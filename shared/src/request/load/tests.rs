@@ -125,10 +125,7 @@ fn users_may_each_have_their_number_of_requests() {
     let json = serde_json::to_value(&load).unwrap();
     assert_eq!(serde_json::from_value::<Load>(json).unwrap(), load);
     for (fields, said) in [
-        (
-            json!({"requests_per_user": 0}),
-            "requests_per_user must be between 1 and 1000000, not 0",
-        ),
+        (json!({"requests_per_user": 0}), "requests_per_user must be between 1 and 1000000, not 0"),
         (
             json!({"rate": 5, "requests_per_user": 5}),
             "requests_per_user cannot be given with rate; it is for closed_loop",
