@@ -15,6 +15,8 @@ use tokio::sync::watch;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The same where the database does not answer: each such look is a line in the log.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What was seen of a benchmark last.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,11 +63,17 @@ impl Watch {
 
     async fn look(self) {
         while let Some(ids) = self.ids() {
-            match self.store.glances(&ids).await {
-                Ok(glances) => self.tell(&ids, glances),
-                Err(error) => tracing::warn!(%error, "cannot look at benchmarks that are followed"),
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
+            let pause = match self.store.glances(&ids).await {
+                Ok(glances) => {
+                    self.tell(&ids, glances);
+                    LOOK_EVERY
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot look at benchmarks that are followed");
+                    LOOK_AGAIN_AFTER
+                }
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 
