@@ -12,12 +12,12 @@ use loadgen::{Control, Prepared, Shard, Snapshot};
 use shared::{BenchmarkId, Phase, Reason, ReasonCode, RunnerId, State};
 use store::{Claim, Ending, Held, Store, StoreError};
 use tokio::sync::{Semaphore, watch};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     Settings, ending,
     gathering::{Gathering, Together},
-    lease::{self, StopCause, StopOrder, Tenure},
+    heard::{Heard, heard},
+    lease::{Keeping, StopCause, StopOrder, Tenure},
     measures, observer, recorded,
     registry::Registry,
     shard,
@@ -29,11 +29,6 @@ pub(crate) const MOST_PREPARATION: Duration = Duration::from_mins(10);
 /// How long a run that was told to stop may take to do so.
 const MOST_STOPPING: Duration =
     if cfg!(test) { Duration::from_millis(100) } else { Duration::from_mins(1) };
-/// How long a run's end is tried to be stored.
-pub(crate) const MOST_STORING: Duration = Duration::from_mins(2);
-/// Between two tries.
-pub(crate) const RETRY_STORING_AFTER: Duration = Duration::from_secs(1);
-
 /// Where runs are taken up, one at a time: two at once would measure each other.
 #[derive(Clone)]
 pub(crate) struct Desk(Arc<Inner>);
@@ -120,23 +115,20 @@ impl Inner {
 
     async fn work_off(&self, claim: Claim, claimed_at: Instant) {
         let held = claim.held;
-        let order = StopOrder::none(claimed_at, &self.store.lease());
-        let over = CancellationToken::new();
-        let keeper = tokio::spawn(lease::keep(
-            self.store.clone(),
-            Tenure::Run(held),
-            order.clone(),
-            self.shutdown.now().clone(),
-            over.clone(),
-        ));
+        let keeping = self.keep(Tenure::Run(held), claimed_at);
+        let order = keeping.order();
         tracing::info!(benchmark = %held.id, fence = held.fence, "run taken up");
         let mut spool = self.spool_of(held);
-        match Box::pin(self.run(claim, &order, &mut spool)).await {
+        match Box::pin(self.run(claim, order, &mut spool)).await {
             Some(ending) => Box::pin(self.store_ending(&held, ending, spool)).await,
             None => self.give_back(&held).await,
         }
-        over.cancel();
-        let _ = keeper.await;
+        keeping.end().await;
+    }
+
+    /// Keeps what was claimed at `claimed_at`.
+    pub(crate) fn keep(&self, tenure: Tenure, claimed_at: Instant) -> Keeping {
+        Keeping::begin(self.store.clone(), tenure, claimed_at, self.shutdown.now().clone())
     }
 
     /// Runs it; none when it is to be given back, because this runner is to take up nothing more and
@@ -286,26 +278,14 @@ impl Inner {
 
     /// Stores the end, and tries again as long as the database is out of reach.
     async fn store_ending(&self, held: &Held, ending: Ending, spool: Spool) {
-        let give_up_at = tokio::time::Instant::now() + MOST_STORING;
-        loop {
-            match self.store.finish(held, ending.clone()).await {
-                Ok(state) => {
-                    spool.remove();
-                    return tracing::info!(benchmark = %held.id, %state, reason = ?ending.reason, "run is over");
-                }
-                Err(lost @ StoreError::Lost(_)) => {
-                    measures::failed(&lost);
-                    lease::log_lost(held.id);
-                    return spool.settle(&self.store, self.shutdown.now()).await;
-                }
-                Err(error) if tokio::time::Instant::now() < give_up_at => {
-                    tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot store the end; trying again");
-                    tokio::time::sleep(RETRY_STORING_AFTER).await;
-                }
-                Err(error) => {
-                    return tracing::error!(benchmark = %held.id, error = %causes(&error), "the end of a run could not be stored");
-                }
+        match heard(held.id, held.id, || self.store.finish(held, ending.clone())).await {
+            Heard::Yes(state) => {
+                spool.remove();
+                tracing::info!(benchmark = %held.id, %state, reason = ?ending.reason, "run is over");
             }
+            Heard::TooLate => spool.settle(&self.store, self.shutdown.now()).await,
+            // What is left in the file is for whoever looks there later.
+            Heard::No => {}
         }
     }
 

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use loadgen::Deadline;
 use shared::BenchmarkId;
 use store::{Held, HeldShard, Lease, Renewal, Store, StoreError};
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::measures;
@@ -114,9 +114,42 @@ impl StopOrder {
     }
 }
 
+/// A lease that is renewed, from its claim on.
+pub(crate) struct Keeping {
+    order: StopOrder,
+    over: CancellationToken,
+    keeper: JoinHandle<()>,
+}
+
+impl Keeping {
+    /// Begins to keep `held`, whose claim was asked for at `claimed_at`.
+    pub(crate) fn begin(
+        store: Store,
+        held: Tenure,
+        claimed_at: Instant,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let order = StopOrder::none(claimed_at, &store.lease());
+        let over = CancellationToken::new();
+        let keeper = tokio::spawn(keep(store, held, order.clone(), shutdown, over.clone()));
+        Self { order, over, keeper }
+    }
+
+    /// The order that is given where it cannot be kept, or is not wanted any more.
+    pub(crate) fn order(&self) -> &StopOrder {
+        &self.order
+    }
+
+    /// Renews it no more.
+    pub(crate) async fn end(self) {
+        self.over.cancel();
+        let _ = self.keeper.await;
+    }
+}
+
 /// Renews the lease until `over`, and gives the order to stop when it is lost, when somebody asked
 /// to cancel, or when the runner is to stop.
-pub(crate) async fn keep(
+async fn keep(
     store: Store,
     held: Tenure,
     order: StopOrder,

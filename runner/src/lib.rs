@@ -8,6 +8,7 @@ mod capacity;
 mod clock;
 mod ending;
 mod gathering;
+mod heard;
 mod job;
 mod lease;
 mod measures;

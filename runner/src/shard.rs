@@ -7,13 +7,13 @@ use loadgen::{Control, Outcome, Prepared, Shard, Snapshot};
 use shared::{Reason, ReasonCode, report::ShardEnvironment};
 use store::{HeldShard, ShardClaim, Store, StoreError};
 use tokio::{sync::watch, time::sleep};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
     ending,
-    job::{Inner, MOST_PREPARATION, MOST_STORING, RETRY_STORING_AFTER, within},
-    lease::{self, StopCause, StopOrder, Tenure},
+    heard::{Heard, heard},
+    job::{Inner, MOST_PREPARATION, within},
+    lease::{StopCause, StopOrder, Tenure},
     measures::{self, Told},
     spool::{Owner, Spool},
 };
@@ -36,19 +36,12 @@ enum End {
 impl Inner {
     pub(crate) async fn work_off_shard(&self, claim: ShardClaim, claimed_at: Instant) {
         let (held, holder) = (claim.held.clone(), claim.holder.clone());
-        let order = StopOrder::none(claimed_at, &self.store.lease());
-        let over = CancellationToken::new();
-        let keeper = tokio::spawn(lease::keep(
-            self.store.clone(),
-            Tenure::Shard(held.clone()),
-            order.clone(),
-            self.shutdown.now().clone(),
-            over.clone(),
-        ));
+        let keeping = self.keep(Tenure::Shard(held.clone()), claimed_at);
+        let order = keeping.order();
         tracing::info!(benchmark = %held, fence = held.run.fence, "shard taken up");
         let owner = Owner { held: held.run, shard: held.shard, runner: holder };
         let mut spool = self.spools.of(owner);
-        match Box::pin(self.run_shard(claim, &order, &mut spool)).await {
+        match Box::pin(self.run_shard(claim, order, &mut spool)).await {
             End::Over => tracing::info!(benchmark = %held, "shard is wanted no more"),
             End::GivenBack => match self.store.give_back_shard(&held).await {
                 Ok(()) => tracing::info!(benchmark = %held, "shard given back unstarted"),
@@ -63,8 +56,7 @@ impl Inner {
                 self.store_shard(&held, reason.as_ref(), Some(&outcome), spool).await;
             }
         }
-        over.cancel();
-        let _ = keeper.await;
+        keeping.end().await;
     }
 
     async fn run_shard(&self, claim: ShardClaim, order: &StopOrder, spool: &mut Spool) -> End {
@@ -158,63 +150,27 @@ impl Inner {
         outcome: Option<&Outcome>,
         spool: Spool,
     ) {
-        let mut heard = Heard::Yes;
+        let (id, mut told) = (held.run.id, Heard::Yes(()));
         if let Some(outcome) = outcome {
             let figures = outcome.measured.figures.to_bytes().inspect_err(|error| {
                 tracing::error!(benchmark = %held, %error, "a shard's figures cannot be sent");
             });
             let measured = figures.ok().map(|figures| (&outcome.progress, figures));
             let telling = || self.store.shard_measured(held, reason, measured.clone());
-            heard = told(held, telling).await;
+            told = heard(id, held, telling).await;
         }
-        if heard == Heard::Yes {
+        if told == Heard::Yes(()) {
             let kept = spool.keep(&self.store, self.shutdown.now()).await;
-            heard = told(held, || self.store.end_shard(held, reason, kept.as_ref())).await;
+            told = heard(id, held, || self.store.end_shard(held, reason, kept.as_ref())).await;
         }
-        match heard {
-            Heard::Yes => {
+        match told {
+            Heard::Yes(()) => {
                 spool.remove();
                 tracing::info!(benchmark = %held, ?reason, "shard is over");
             }
             Heard::TooLate => spool.settle(&self.store, self.shutdown.now()).await,
             // What is left in the file is for whoever looks there later.
             Heard::No => {}
-        }
-    }
-}
-
-/// Whether the database has heard what it was told.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    Yes,
-    /// It is of no use any more: the run is over, or was lost.
-    TooLate,
-    /// It was out of reach for too long.
-    No,
-}
-
-/// Tells the database of the end of a shard, and tries again as long as it is out of reach.
-async fn told<Telling>(held: &HeldShard, tell: impl Fn() -> Telling) -> Heard
-where
-    Telling: Future<Output = Result<(), StoreError>>,
-{
-    let give_up_at = tokio::time::Instant::now() + MOST_STORING;
-    loop {
-        match tell().await {
-            Ok(()) => return Heard::Yes,
-            Err(lost @ StoreError::Lost(_)) => {
-                measures::failed(&lost);
-                lease::log_lost(held.run.id);
-                return Heard::TooLate;
-            }
-            Err(error) if tokio::time::Instant::now() < give_up_at => {
-                tracing::warn!(benchmark = %held, error = %causes(&error), "cannot tell a shard's end; trying again");
-                sleep(RETRY_STORING_AFTER).await;
-            }
-            Err(error) => {
-                tracing::error!(benchmark = %held, error = %causes(&error), "a shard's end could not be told");
-                return Heard::No;
-            }
         }
     }
 }

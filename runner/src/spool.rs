@@ -1,8 +1,9 @@
 //! The requests' rows between the load and the artifact store.
 //!
-//! They are written to a file of the run's own, or of the shard's of one that several runners make, with what makes it whole beside it every few
-//! seconds. The file is locked for as long as its runner lives, and gone when the run's end is
-//! stored: so one that can be locked was left behind, and [`recovery`] knows what to do with it.
+//! They are written to a file of the run's own, or of the shard's of one that several runners make,
+//! with what makes it whole beside it every few seconds. The file is locked for as long as its runner
+//! lives, and gone when the run's end is stored: so one that can be locked was left behind, and
+//! [`recovery`] knows what to do with it.
 
 mod owner;
 mod recovery;
