@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Instant,
@@ -34,12 +34,12 @@ impl Arrivals {
 
     /// Notes whose request `bytes` is the beginning of, from a connection's port; whether there is
     /// no more to note of that connection.
-    pub(crate) fn note(self: &std::sync::Arc<Self>, bytes: &[u8], port: u16) -> bool {
+    pub(crate) fn note(self: &Arc<Self>, bytes: &[u8], port: u16) -> bool {
         if !self.is_watched.load(Relaxed) {
             return false;
         }
         let Some(benchmark) = named(bytes) else { return false };
-        let (at, arrivals) = (Instant::now(), std::sync::Arc::clone(self));
+        let (at, arrivals) = (Instant::now(), Arc::clone(self));
         // While it is open: then the system says whose it is.
         tokio::task::spawn_blocking(move || {
             if let Some(process) = process::owner_of(port) {

@@ -333,17 +333,26 @@ impl Process {
     }
 }
 
-/// The body of `GET url`; none, where there is no answer or its status is none of 2xx. A plain
-/// HTTP/1.0 client: one that needs TLS set up has no place here.
+/// The body of `GET url`; none, where there is no answer, its status is none of 2xx, or it is no
+/// text.
 pub async fn get(url: &str) -> Option<String> {
+    let (status, body) = answer(url).await?;
+    if (200..300).contains(&status) { String::from_utf8(body).ok() } else { None }
+}
+
+/// Status and body of whatever `GET url` is answered with; none, where there is no answer. A plain
+/// HTTP/1.0 client: one that needs TLS set up has no place here.
+pub async fn answer(url: &str) -> Option<(u16, Vec<u8>)> {
     let url = url::Url::parse(url).ok()?;
     let host = url.host_str()?;
     let mut stream = TcpStream::connect((host, url.port_or_known_default()?)).await.ok()?;
     let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
     let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    (head.split(' ').nth(1)?.starts_with('2')).then(|| body.to_owned())
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok()?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..end]).ok()?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, answer.split_off(end + 4)))
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shared::State;
 
 use super::{Cycle, limits::recovers, now_ms, since};
 use crate::{
@@ -58,12 +57,7 @@ pub(super) async fn cut(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
     recovers(cycle).await?;
     // As they are, without a restart.
     let ids = cycle.submit_to(&[0, 1, 2], &json!({"duration": 1})).await?;
-    let found = cycle.settle(&ids, Leeway::default()).await?;
-    for record in found.records.iter().filter(|record| record.status != State::Completed) {
-        let told = format!("{of} clear again, and benchmark {} is {}", record.id, record.status);
-        cycle.tally.violation(&told);
-    }
-    Ok(())
+    cycle.complete(&ids, &format!("{of} clear again")).await
 }
 
 /// Of each run that was taken from its runner: how long before that it had sent its last request.

@@ -19,10 +19,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
+use shared::State;
 use testkit::TestDatabase;
 
 use crate::{
-    checker::{Found, Leeway, check},
+    checker::{Found, Leeway, Record, check},
     server::Server,
     tally::Tally,
     yard::{RUNNERS, Yard},
@@ -315,6 +316,16 @@ impl Cycle<'_> {
             self.tally.count(format!("{}{}", record.status, why.unwrap_or_default()));
         }
         Ok(found)
+    }
+
+    /// The same of benchmarks that must all complete, `when` it is.
+    async fn complete(&mut self, ids: &[i64], when: &str) -> anyhow::Result<()> {
+        let found = self.settle(ids, Leeway::default()).await?;
+        for record in found.records.iter().filter(|record| record.status != State::Completed) {
+            let Record { id, status, reason, .. } = record;
+            self.tally.violation(&format!("{when}, and benchmark {id} is {status}, {reason:?}"));
+        }
+        Ok(())
     }
 }
 

@@ -9,11 +9,7 @@ use std::{
 use records::{Layout, Tail};
 use serde_json::{Value, json};
 use shared::{Benchmark, BenchmarkId, ReasonCode, State};
-use testkit::process::Process;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use testkit::process::{Process, answer};
 
 use crate::{
     shards::is_runner,
@@ -21,21 +17,15 @@ use crate::{
     yard::{Yard, quick, simulate, stats},
 };
 
-/// The body of what the API answers, whatever it is.
+/// The rows as the API hands them out, in this format.
 async fn download(api: &str, id: BenchmarkId, format: &str) -> Vec<u8> {
-    let host = api.strip_prefix("http://").expect("a plain URL");
-    let mut stream = TcpStream::connect(host).await.expect("the API is there");
-    let path = format!("/api/v1/benchmarks/{id}/requests?format={format}");
-    let asked = format!("GET {path} HTTP/1.0\r\n\r\n");
-    stream.write_all(asked.as_bytes()).await.expect("it listens");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("an answer");
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
-    assert!(answer[..end].windows(7).any(|seven| seven == b" 200 OK"), "{:?}", &answer[..end]);
-    answer.split_off(end + 4)
+    let url = format!("{api}/api/v1/benchmarks/{id}/requests?format={format}");
+    let (status, body) = answer(&url).await.expect("an answer");
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    body
 }
 
-/// The rows as the API hands them out: as many in each format, and none of them twice.
+/// The rows, as many in each format, and none of them twice.
 async fn rows(api: &str, id: BenchmarkId) -> Vec<Value> {
     let lines = String::from_utf8(download(api, id, "jsonl").await).expect("text");
     let rows: Vec<Value> =
@@ -99,6 +89,15 @@ async fn has_files(yard: &Yard, id: BenchmarkId, count: usize) {
     }
 }
 
+/// All rows of a load of two runners, once one starts on the `machine` of those that were killed.
+async fn once_one_starts(yard: &Yard, machine: &Machine, api: &str, id: BenchmarkId) -> Vec<Value> {
+    let _again = machine.runner(yard).await;
+    has_files(yard, id, 2).await;
+    let all = rows(api, id).await;
+    machine.emptied().await;
+    all
+}
+
 fn error(ended: &Benchmark) -> Option<&str> {
     ended.report.as_ref()?.recorded.as_ref()?.error.as_deref()
 }
@@ -148,12 +147,9 @@ async fn of_a_runner_that_is_killed_the_rows_come_once_one_starts_in_its_folder(
         assert_eq!(error(&ended), Some(words));
         own.emptied().await;
 
-        let _again = killed.runner(&yard).await;
-        has_files(&yard, id, 2).await;
-        let all = rows(&api, id).await;
+        let all = once_one_starts(&yard, &killed, &api, id).await;
         assert_eq!(of_shard(&all, 0), kept.len() as u64);
         assert!(of_shard(&all, 1) > 0 && all.len() as u64 <= stats(&url).await.requests);
-        killed.emptied().await;
         assert_eq!(yard.read(id).await.report, ended.report, "nothing else of it has changed");
     }
 }
@@ -171,12 +167,9 @@ async fn of_a_run_whose_holder_is_killed_the_others_keep_their_rows() {
         assert!(of_shard(&kept, 0) == 0 && of_shard(&kept, 1) > 0);
         own.emptied().await;
 
-        let _again = killed.runner(&yard).await;
-        has_files(&yard, id, 2).await;
-        let all = rows(&api, id).await;
+        let all = once_one_starts(&yard, &killed, &api, id).await;
         assert_eq!(of_shard(&all, 1), kept.len() as u64);
         assert!(of_shard(&all, 0) > 0 && all.len() as u64 <= stats(&url).await.requests);
-        killed.emptied().await;
     }
 }
 
@@ -193,12 +186,9 @@ async fn runners_that_share_a_folder_and_are_killed_together_leave_the_rows_of_e
         for runner in runners {
             runner.kill();
         }
-        let _again = machine.runner(&yard).await;
-        assert_eq!(yard.ended(id).await.status, State::Lost);
-        has_files(&yard, id, 2).await;
-        let all = rows(&api, id).await;
+        let all = once_one_starts(&yard, &machine, &api, id).await;
         assert!(of_shard(&all, 0) > 0 && of_shard(&all, 1) > 0);
-        machine.emptied().await;
+        assert_eq!(yard.read(id).await.status, State::Lost);
     }
 }
 

@@ -9,11 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use shared::{BenchmarkId, ReasonCode, State};
 use tempfile::TempDir;
-use testkit::process::{Process, get};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use testkit::process::{Process, answer, get};
 
 use crate::yard::{Yard, files_below, quick, simulate, stats};
 
@@ -81,17 +77,6 @@ async fn rows(api: &str, id: BenchmarkId) -> Vec<Value> {
         assert!(begun.elapsed() < Duration::from_mins(1), "no rows of {id}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-/// What the API says instead of rows.
-async fn refusal(api: &str, id: BenchmarkId) -> String {
-    let host = api.strip_prefix("http://").expect("a plain URL");
-    let mut stream = TcpStream::connect(host).await.expect("the API is there");
-    let asked = format!("GET /api/v1/benchmarks/{id}/requests HTTP/1.0\r\n\r\n");
-    stream.write_all(asked.as_bytes()).await.expect("it listens");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    answer
 }
 
 /// Each request in its place, and none that the server has not seen.
@@ -193,8 +178,10 @@ async fn a_runner_that_was_frozen_and_lost_its_run_keeps_the_rows_when_it_wakes(
         assert_eq!(ended.reason.as_ref().unwrap().code, ReasonCode::RunnerLost);
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert_eq!(yard.store.requests(lost).await.unwrap(), [], "it lives: its rows are its own");
-        let refusal = refusal(&api, lost).await;
-        assert!(refusal.starts_with("HTTP/1.0 404") || refusal.starts_with("HTTP/1.1 404"));
+        let requests = format!("{api}/api/v1/benchmarks/{lost}/requests");
+        let (status, refusal) = answer(&requests).await.unwrap();
+        assert_eq!(status, 404);
+        let refusal = String::from_utf8(refusal).unwrap();
         assert!(refusal.contains("is kept once a runner starts in its folder"), "{refusal}");
 
         frozen.resume();
