@@ -159,11 +159,11 @@ fn share_with(headers: &mut HeaderMap, origin: HeaderValue) {
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE"),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "authorization, content-type, idempotency-key, last-event-id, prefer, x-target-api-key",
+            "authorization, content-type, idempotency-key, if-none-match, last-event-id, prefer, x-target-api-key",
         ),
         (
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            "content-disposition, idempotent-replayed, location, preference-applied, ratelimit, ratelimit-policy, retry-after, x-request-id",
+            "content-disposition, etag, idempotent-replayed, location, preference-applied, ratelimit, ratelimit-policy, retry-after, x-request-id",
         ),
         (header::ACCESS_CONTROL_MAX_AGE, "600"),
     ] {

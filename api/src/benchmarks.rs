@@ -10,12 +10,14 @@ use futures::{StreamExt as _, stream::BoxStream};
 use poem::{
     Request,
     http::{HeaderValue, header},
+    web::headers::{HeaderMapExt as _, IfNoneMatch},
 };
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
     param::{Header, Path},
     payload::{EventStream, Json},
 };
+use serde::Serialize;
 use shared::{
     Benchmark, BenchmarkId, SecondRow, State,
     report::Histograms,
@@ -30,8 +32,10 @@ use crate::{
     problem::{ApiError, Kind},
     progress::{self, Message},
     quota::RateLimit,
+    reads::Answer,
     requests::{self, RequestsFile},
     submit::{self, Preference},
+    written::Written,
 };
 
 pub(crate) struct BenchmarksApi {
@@ -43,7 +47,7 @@ enum Submitted {
     /// Accepted. The benchmark is at `Location`; ask again after `Retry-After` seconds.
     #[oai(status = 202)]
     Accepted(
-        Json<Benchmark>,
+        Written<Benchmark>,
         #[oai(header = "Location")] String,
         #[oai(header = "Retry-After")] Option<u64>,
         #[oai(header = "Preference-Applied")] Option<String>,
@@ -54,7 +58,7 @@ enum Submitted {
     /// Accepted and already over: within the time that was preferred, or `COMPAT_BLOCKING_RUN` is on.
     #[oai(status = 200)]
     Over(
-        Json<Benchmark>,
+        Written<Benchmark>,
         #[oai(header = "Location")] String,
         #[oai(header = "Preference-Applied")] Option<String>,
         #[oai(header = "Idempotent-Replayed")] Option<bool>,
@@ -67,7 +71,19 @@ enum Submitted {
 enum Found {
     /// The benchmark; `Retry-After` is there while it is not over.
     #[oai(status = 200)]
-    Benchmark(Json<Benchmark>, #[oai(header = "Retry-After")] Option<u64>),
+    Benchmark(
+        Written<Benchmark>,
+        #[oai(header = "ETag")] String,
+        #[oai(header = "Cache-Control")] String,
+        #[oai(header = "Retry-After")] Option<u64>,
+    ),
+    /// It is still what `If-None-Match` names.
+    #[oai(status = 304)]
+    NotModified(
+        #[oai(header = "ETag")] String,
+        #[oai(header = "Cache-Control")] String,
+        #[oai(header = "Retry-After")] Option<u64>,
+    ),
 }
 
 #[derive(ApiResponse)]
@@ -84,10 +100,10 @@ enum Deleted {
 enum Cancelled {
     /// Asked to stop; a benchmark that was still queued is cancelled at once.
     #[oai(status = 202)]
-    Asked(Json<Benchmark>, #[oai(header = "Retry-After")] Option<u64>),
+    Asked(Written<Benchmark>, #[oai(header = "Retry-After")] Option<u64>),
     /// It was cancelled before.
     #[oai(status = 200)]
-    Before(Json<Benchmark>),
+    Before(Written<Benchmark>),
 }
 
 #[derive(ApiResponse)]
@@ -102,7 +118,7 @@ enum Events {
 }
 
 /// A page of benchmarks.
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Serialize)]
 struct BenchmarkList {
     /// The benchmarks.
     results: Vec<Benchmark>,
@@ -186,10 +202,10 @@ impl BenchmarksApi {
     ///
     /// Completed ones unless `status` says otherwise.
     #[oai(path = "/benchmarks", method = "get", operation_id = "list_benchmarks")]
-    async fn list(&self, given: GivenQuery) -> poem::Result<Json<BenchmarkList>> {
+    async fn list(&self, given: GivenQuery) -> poem::Result<Written<BenchmarkList>> {
         let wanted = listing::wanted(&given.0)?;
         let page = self.state.store.list(&wanted).await.map_err(ApiError::from)?;
-        Ok(Json(BenchmarkList {
+        Ok(Written::new(&BenchmarkList {
             results: page.benchmarks,
             total: page.total,
             page: wanted.page,
@@ -199,15 +215,36 @@ impl BenchmarksApi {
 
     /// Read a benchmark
     ///
-    /// With `wait` it is shown when it is over, or as it is after that many seconds.
+    /// With `wait` it is shown when it is over, or as it is after that many seconds. Whoever polls
+    /// sends the `ETag` of the last answer as `If-None-Match`, and gets 304 while nothing has changed.
     #[oai(path = "/benchmarks/:id", method = "get", operation_id = "get_benchmark")]
-    async fn get(&self, id: Path<i64>, given: GivenQuery) -> poem::Result<Found> {
+    async fn get(
+        &self,
+        id: Path<i64>,
+        given: GivenQuery,
+        request: &Request,
+        /// The `ETag` of a copy that the client has.
+        #[oai(name = "If-None-Match")]
+        _copy: Header<Option<String>>,
+    ) -> poem::Result<Found> {
         let longest = submit::wait_of(&given.0)?;
-        let benchmark = self.find(id.0).await?;
-        let benchmark = Box::pin(progress::until_over(&self.state, benchmark, longest)).await;
-        let benchmark = benchmark.map_err(ApiError::from)?;
-        let retry_after_s = progress::retry_after_s(&benchmark);
-        Ok(Found::Benchmark(Json(benchmark), retry_after_s))
+        let id = BenchmarkId(id.0);
+        let reads = &self.state.reads;
+        if !longest.is_zero() && !reads.text(id).await.map_err(ApiError::from)?.is_over() {
+            progress::until_over(&self.state, id, longest).await;
+        }
+        let copy: Option<IfNoneMatch> = request.headers().typed_get();
+        let answer = reads.answer(id, copy.as_ref()).await.map_err(ApiError::from)?;
+        let cached = "private, no-cache".to_owned();
+        Ok(match answer {
+            Answer::Text(text) => {
+                let benchmark = text.json.clone().into();
+                Found::Benchmark(benchmark, text.etag(), cached, text.retry_after_s)
+            }
+            Answer::NotModified(etag, retry_after_s) => {
+                Found::NotModified(etag, cached, retry_after_s)
+            }
+        })
     }
 
     /// Edit a benchmark
@@ -215,7 +252,7 @@ impl BenchmarksApi {
     /// `notes` and `favorite` change, and `priority` while it is queued; any other field may be named
     /// as long as it is what it was.
     #[oai(path = "/benchmarks/:id", method = "put", operation_id = "put_benchmark")]
-    async fn put(&self, id: Path<i64>, given: Given) -> poem::Result<Json<Benchmark>> {
+    async fn put(&self, id: Path<i64>, given: Given) -> poem::Result<Written<Benchmark>> {
         self.edit(id.0, &given).await
     }
 
@@ -223,7 +260,7 @@ impl BenchmarksApi {
     ///
     /// The same as PUT: what is not named stays.
     #[oai(path = "/benchmarks/:id", method = "patch", operation_id = "patch_benchmark")]
-    async fn patch(&self, id: Path<i64>, given: Given) -> poem::Result<Json<Benchmark>> {
+    async fn patch(&self, id: Path<i64>, given: Given) -> poem::Result<Written<Benchmark>> {
         self.edit(id.0, &given).await
     }
 
@@ -257,10 +294,10 @@ impl BenchmarksApi {
         let benchmark = self.state.store.cancel(BenchmarkId(id.0)).await;
         let benchmark = benchmark.map_err(ApiError::from)?;
         Ok(if before == State::Cancelled {
-            Cancelled::Before(Json(benchmark))
+            Cancelled::Before(Written::new(&benchmark))
         } else {
             let retry_after_s = progress::retry_after_s(&benchmark);
-            Cancelled::Asked(Json(benchmark), retry_after_s)
+            Cancelled::Asked(Written::new(&benchmark), retry_after_s)
         })
     }
 
@@ -341,10 +378,10 @@ impl BenchmarksApi {
         Ok(self.state.store.get(BenchmarkId(id)).await?)
     }
 
-    async fn edit(&self, id: i64, given: &Given) -> poem::Result<Json<Benchmark>> {
+    async fn edit(&self, id: i64, given: &Given) -> poem::Result<Written<Benchmark>> {
         let edit = Edit::parse(&given.0).map_err(ApiError::from)?;
         let edited = self.state.store.edit(BenchmarkId(id), &edit).await;
-        Ok(Json(edited.map_err(ApiError::from)?))
+        Ok(Written::new(&edited.map_err(ApiError::from)?))
     }
 
     async fn submit(
@@ -364,10 +401,10 @@ impl BenchmarksApi {
         let benchmark = Box::pin(waiting).await?;
         let (location, applied) = (benchmark.links.this.clone(), preference.applied());
         Ok(if benchmark.status.is_terminal() {
-            Submitted::Over(Json(benchmark), location, applied, replayed, policy, rest)
+            Submitted::Over(Written::new(&benchmark), location, applied, replayed, policy, rest)
         } else {
             let retry_after_s = progress::retry_after_s(&benchmark);
-            let benchmark = Json(benchmark);
+            let benchmark = Written::new(&benchmark);
             Submitted::Accepted(benchmark, location, retry_after_s, applied, replayed, policy, rest)
         })
     }

@@ -17,11 +17,13 @@ mod problem;
 mod progress;
 mod queue;
 mod quota;
+mod reads;
 mod requests;
 mod runners;
 mod settings;
 mod submit;
 mod watch;
+mod written;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -132,6 +134,7 @@ pub struct AppState {
     metrics: measures::Measures,
     followers: Arc<Semaphore>,
     watch: watch::Watch,
+    reads: reads::Reads,
     downloads: Arc<Semaphore>,
     target_calls: Semaphore,
     shutdown: CancellationToken,
@@ -165,6 +168,7 @@ impl AppState {
             metrics: measures::Measures::new()?,
             followers: Arc::new(Semaphore::new(progress::MAX_FOLLOWERS)),
             watch: watch::Watch::new(store.clone()),
+            reads: reads::Reads::new(store.clone()),
             downloads: Arc::new(Semaphore::new(requests::MAX_DOWNLOADS)),
             target_calls: Semaphore::new(MAX_TARGET_CALLS),
             store,

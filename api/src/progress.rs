@@ -23,27 +23,11 @@ pub(crate) const MAX_FOLLOWERS: usize = 1_000;
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
-/// `benchmark` when it is over, or as it is when `longest` has passed, when the server shuts down,
-/// or at once when too many wait already.
-pub(crate) async fn until_over(
-    state: &AppState,
-    benchmark: Benchmark,
-    longest: Duration,
-) -> Result<Benchmark, StoreError> {
-    if benchmark.status.is_terminal() || longest.is_zero() {
-        return Ok(benchmark);
-    }
-    // A benchmark is large, and so is the future that carries it: it lives on the heap.
-    Box::pin(look_until_over(state, benchmark, longest)).await
-}
-
-async fn look_until_over(
-    state: &AppState,
-    benchmark: Benchmark,
-    longest: Duration,
-) -> Result<Benchmark, StoreError> {
-    let Ok(_permit) = state.followers.try_acquire() else { return Ok(benchmark) };
-    let mut seen = state.watch.follow(benchmark.id);
+/// Until `id` is over or gone, `longest` has passed or the server shuts down; not at all where too
+/// many wait already.
+pub(crate) async fn until_over(state: &AppState, id: BenchmarkId, longest: Duration) {
+    let Ok(_permit) = state.followers.try_acquire() else { return };
+    let mut seen = state.watch.follow(id);
     let is_over = |seen: &Seen| match seen {
         Seen::Nothing => false,
         Seen::This(glance) => glance.state.is_terminal(),
@@ -54,7 +38,6 @@ async fn look_until_over(
         () = tokio::time::sleep(longest) => {}
         _ = seen.wait_for(is_over) => {}
     }
-    state.store.get(benchmark.id).await
 }
 
 /// Seconds after which it makes sense to ask again; none once nothing changes any more.

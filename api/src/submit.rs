@@ -11,7 +11,7 @@ use shared::{
     request::{Field, Fields, Kind as FieldKind, NewBenchmark},
 };
 
-use store::{Created, IdempotencyKey, Submission};
+use store::{Created, IdempotencyKey, StoreError, Submission};
 
 use crate::{
     AppState,
@@ -133,17 +133,30 @@ pub(crate) async fn wait_for(
     let blocking = state.blocking && preference == Preference::default();
     if !blocking {
         let longest = preference.wait.unwrap_or_default();
-        return Ok(Box::pin(progress::until_over(state, benchmark, longest)).await?);
+        return Ok(Box::pin(when_over(state, benchmark, longest)).await?);
     }
     let duration = benchmark.spec.load.duration();
     let longest = Duration::from_secs(duration.get().into()) + BLOCKING_SLACK;
-    let benchmark = Box::pin(progress::until_over(state, benchmark, longest)).await?;
+    let benchmark = Box::pin(when_over(state, benchmark, longest)).await?;
     if !benchmark.status.is_terminal() || benchmark.status == State::Completed {
         return Ok(benchmark);
     }
     let why = benchmark.reason.map_or(String::new(), |reason| format!(": {}", reason.detail));
     let detail = format!("benchmark {} ended as {}{why}", benchmark.id, benchmark.status);
     Err(ApiError::told(Kind::RUN_FAILED, detail))
+}
+
+/// `benchmark` when it is over, or as it is after `longest`.
+async fn when_over(
+    state: &AppState,
+    benchmark: Benchmark,
+    longest: Duration,
+) -> Result<Benchmark, StoreError> {
+    if benchmark.status.is_terminal() || longest.is_zero() {
+        return Ok(benchmark);
+    }
+    progress::until_over(state, benchmark.id, longest).await;
+    state.store.get(benchmark.id).await
 }
 
 /// A key a client sends for a target in the header `X-Target-Api-Key`.

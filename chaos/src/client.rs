@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use serde_json::{Value, json};
 
 /// Longest wait for an API that answers.
@@ -18,6 +18,8 @@ pub(crate) struct Client {
 /// What an API said.
 pub(crate) struct Said {
     pub(crate) status: u16,
+    /// Which edition the text is of.
+    pub(crate) etag: Option<HeaderValue>,
     pub(crate) text: String,
 }
 
@@ -52,6 +54,20 @@ impl Client {
 
     pub(crate) async fn get(&self, url: &str) -> anyhow::Result<Said> {
         said(self.http.get(url).send().await?).await
+    }
+
+    /// The same for one that has a copy already.
+    pub(crate) async fn get_unless(
+        &self,
+        url: &str,
+        copy: Option<HeaderValue>,
+    ) -> anyhow::Result<Said> {
+        let request = self.http.get(url);
+        let request = match copy {
+            Some(copy) => request.header(IF_NONE_MATCH, copy),
+            None => request,
+        };
+        said(request.send().await?).await
     }
 
     pub(crate) async fn post(
@@ -144,5 +160,6 @@ impl Client {
 }
 
 async fn said(answer: reqwest::Response) -> anyhow::Result<Said> {
-    Ok(Said { status: answer.status().as_u16(), text: answer.text().await? })
+    let (status, etag) = (answer.status().as_u16(), answer.headers().get(ETAG).cloned());
+    Ok(Said { status, etag, text: answer.text().await? })
 }

@@ -6,7 +6,8 @@ use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
 use serde_json::Value;
 use shared::{BenchmarkId, Progress, Reason, State, Timestamp};
 
-use crate::{Store, StoreError, clock, rows};
+use crate::editions::is_one_of;
+use crate::{Store, StoreError, rows};
 
 /// One change of a benchmark's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,19 +54,11 @@ impl Store {
                     .equals((benchmark::Entity, Column::Id)),
             )
             .to_owned();
-        // One value for all of them: a statement of its own for each number of ids would be
-        // planned anew each time.
-        let listed = if clock::is_postgres(c) {
-            "SELECT value::bigint FROM json_array_elements_text($1::json)"
-        } else {
-            "SELECT value FROM json_each(?)"
-        };
-        let ids = ids.iter().map(|id| id.0).collect::<Value>().to_string();
         let found: Vec<(i64, String, Option<Value>, Option<i64>)> = benchmark::Entity::find()
             .select_only()
             .columns([Column::Id, Column::Status, Column::Progress])
             .expr_as(last, "seq")
-            .filter(Expr::cust_with_values(format!("\"benchmark\".\"id\" IN ({listed})"), [ids]))
+            .filter(is_one_of(c, ids))
             .into_tuple()
             .all(c)
             .await?;

@@ -13,6 +13,7 @@ mod chore;
 mod clock;
 mod control;
 mod database;
+mod editions;
 mod error;
 mod events;
 mod gathering;
@@ -46,6 +47,7 @@ use tokio::sync::broadcast;
 
 pub use artifacts::Artifacts;
 pub use benchmarks::{Created, Deletion, Submission};
+pub use editions::Edition;
 pub use error::StoreError;
 pub use events::{Event, Glance};
 pub use idempotency::IdempotencyKey;

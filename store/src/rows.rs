@@ -4,10 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use entity::{benchmark, benchmark_event, benchmark_partial, runner};
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sea_orm::{EntityTrait, FromQueryResult, QuerySelect, Select};
+use sea_orm::{EntityTrait, FromQueryResult, QuerySelect, Select, TryGetableFromJson};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use shared::benchmark::{Links, Results};
 use shared::report::Histograms;
@@ -16,47 +17,156 @@ use shared::{
     ReasonCode, Report, Runner, RunnerId, RunnerState, SecondRow, State, TargetUrl, Timestamp,
 };
 
-use crate::{Event, StoreError};
+use crate::{Edition, Event, StoreError};
 
-/// A row, and the report of what was measured so far where it is running: one read has both.
+/// What of a row a client sees, and of a running one the report of what was measured so far.
 #[derive(FromQueryResult)]
 pub(crate) struct Found {
-    #[sea_orm(nested)]
-    row: benchmark::Model,
-    partial_report: Option<Value>,
+    id: i64,
+    status: String,
+    reason_code: Option<String>,
+    reason_detail: Option<String>,
+    version: i64,
+    priority: i32,
+    run_at_ms: i64,
+    queued_deadline_ms: Option<i64>,
+    labels: Option<Read<Labels>>,
+    url: String,
+    model: String,
+    tokenizer: String,
+    dataset: String,
+    spec: Read<BenchmarkSpec>,
+    notes: String,
+    favorite: bool,
+    fence: i64,
+    runner_id: Option<String>,
+    created_at_ms: i64,
+    queued_at_ms: i64,
+    started_at_ms: Option<i64>,
+    finished_at_ms: Option<i64>,
+    progress: Option<Read<Progress>>,
+    report: Option<Read<Report>>,
+    partial_report: Option<Read<Report>>,
+}
+
+/// What a column's JSON says, straight from its text; or why this version cannot read it.
+struct Read<T>(Result<T, serde_json::Error>);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Read<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <Box<RawValue>>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(text.get())))
+    }
+}
+
+impl<T: DeserializeOwned> TryGetableFromJson for Read<T> {}
+
+impl<T: DeserializeOwned> Read<T> {
+    fn of(json: &Value) -> Self {
+        Self(T::deserialize(json))
+    }
+
+    fn of_benchmark(self, id: BenchmarkId, what: &'static str) -> Result<T, StoreError> {
+        self.0.map_err(|cause| StoreError::UnreadableRow { id, what, source: cause.into() })
+    }
 }
 
 impl From<benchmark::Model> for Found {
     /// One of which nothing was measured yet.
     fn from(row: benchmark::Model) -> Self {
-        Self { row, partial_report: None }
+        Self {
+            id: row.id,
+            status: row.status,
+            reason_code: row.reason_code,
+            reason_detail: row.reason_detail,
+            version: row.version,
+            priority: row.priority,
+            run_at_ms: row.run_at_ms,
+            queued_deadline_ms: row.queued_deadline_ms,
+            labels: row.labels.as_ref().map(Read::of),
+            url: row.url,
+            model: row.model,
+            tokenizer: row.tokenizer,
+            dataset: row.dataset,
+            spec: Read::of(&row.spec),
+            notes: row.notes,
+            favorite: row.favorite,
+            fence: row.fence,
+            runner_id: row.runner_id,
+            created_at_ms: row.created_at_ms,
+            queued_at_ms: row.queued_at_ms,
+            started_at_ms: row.started_at_ms,
+            finished_at_ms: row.finished_at_ms,
+            progress: row.progress.as_ref().map(Read::of),
+            report: row.report.as_ref().map(Read::of),
+            partial_report: None,
+        }
     }
 }
 
 /// Finds benchmarks as [`Found`].
 pub(crate) fn find() -> Select<benchmark::Entity> {
-    use benchmark_partial::Column;
+    use benchmark::Column;
     let partial = Query::select()
-        .column(Column::Report)
+        .column(benchmark_partial::Column::Report)
         .from(benchmark_partial::Entity)
         .and_where(
-            Expr::col((benchmark_partial::Entity, Column::BenchmarkId))
-                .equals((benchmark::Entity, benchmark::Column::Id)),
+            Expr::col((benchmark_partial::Entity, benchmark_partial::Column::BenchmarkId))
+                .equals((benchmark::Entity, Column::Id)),
         )
-        .and_where(Expr::col(Column::Shard).eq(0))
+        .and_where(Expr::col(benchmark_partial::Column::Shard).eq(0))
         .to_owned();
-    benchmark::Entity::find().expr_as(partial, "partial_report")
+    benchmark::Entity::find()
+        .select_only()
+        .columns([
+            Column::Id,
+            Column::Status,
+            Column::ReasonCode,
+            Column::ReasonDetail,
+            Column::Version,
+            Column::Priority,
+            Column::RunAtMs,
+            Column::QueuedDeadlineMs,
+            Column::Labels,
+            Column::Url,
+            Column::Model,
+            Column::Tokenizer,
+            Column::Dataset,
+            Column::Spec,
+            Column::Notes,
+            Column::Favorite,
+            Column::Fence,
+            Column::RunnerId,
+            Column::CreatedAtMs,
+            Column::QueuedAtMs,
+            Column::StartedAtMs,
+            Column::FinishedAtMs,
+            Column::Progress,
+            Column::Report,
+        ])
+        .expr_as(partial, "partial_report")
+}
+
+impl Found {
+    /// Which edition of the benchmark this is.
+    pub(crate) fn edition(&self) -> Edition {
+        Edition {
+            created_at_ms: self.created_at_ms,
+            version: self.version,
+            fence: self.fence,
+            finished_at_ms: self.finished_at_ms,
+        }
+    }
 }
 
 /// The benchmark that was found.
-pub(crate) fn benchmark(found: Found) -> Result<Benchmark, StoreError> {
-    let Found { row, partial_report } = found;
+pub(crate) fn benchmark(row: Found) -> Result<Benchmark, StoreError> {
     let id = BenchmarkId(row.id);
-    let state = state(&row)?;
-    let spec = spec(&row)?;
-    let report = row.report.as_ref().or(partial_report.as_ref());
-    let report: Option<Report> = report.map(|json| read(id, "a report", json)).transpose()?;
-    let progress = progress(id, state, row.progress.as_ref())?;
+    let state = word(id, "a status", &row.status)?;
+    let spec = row.spec.of_benchmark(id, "a spec")?;
+    let report = row.report.or(row.partial_report);
+    let report = report.map(|report| report.of_benchmark(id, "a report")).transpose()?;
+    let progress = row.progress.map(|progress| progress.of_benchmark(id, "a progress"));
     Ok(Benchmark {
         id,
         url: row.url,
@@ -71,11 +181,12 @@ pub(crate) fn benchmark(found: Found) -> Result<Benchmark, StoreError> {
         favorite: row.favorite,
         status: state,
         reason: reason(id, row.reason_code, row.reason_detail)?,
-        progress,
+        progress: progress_in(state, progress.transpose()?.unwrap_or_default()),
         priority: Priority::try_from(row.priority).unwrap_or_default(),
         run_at: Some(Timestamp::from_unix_ms(row.run_at_ms)),
         queue_deadline: row.queued_deadline_ms.map(Timestamp::from_unix_ms),
-        labels: labels(row.labels.as_ref()),
+        // What this version cannot read, it cannot heed either.
+        labels: row.labels.and_then(|labels| labels.0.ok()).unwrap_or_default(),
         created_at: Timestamp::from_unix_ms(row.created_at_ms),
         queued_at: Timestamp::from_unix_ms(row.queued_at_ms),
         started_at: row.started_at_ms.map(Timestamp::from_unix_ms),
@@ -93,22 +204,20 @@ pub(crate) fn progress(
     state: State,
     column: Option<&Value>,
 ) -> Result<Progress, StoreError> {
-    let mut progress: Progress = match column {
-        Some(json) => read(id, "a progress", json)?,
-        None => Progress::default(),
-    };
+    let told = column.map(|json| read(id, "a progress", json)).transpose()?;
+    Ok(progress_in(state, told.unwrap_or_default()))
+}
+
+/// How a run in `state` goes that has last `told` this.
+fn progress_in(state: State, told: Progress) -> Progress {
     match state {
-        State::Queued => progress = Progress::default(),
-        State::Running | State::Cancelling if progress.phase == Phase::Queued => {
-            progress.phase = Phase::Preparing;
+        State::Queued => Progress::default(),
+        State::Running | State::Cancelling if told.phase == Phase::Queued => {
+            Progress { phase: Phase::Preparing, ..told }
         }
-        State::Running | State::Cancelling => {}
-        _ => {
-            progress.phase = Phase::Ended;
-            progress.in_flight = 0;
-        }
+        State::Running | State::Cancelling => told,
+        _ => Progress { phase: Phase::Ended, in_flight: 0, ..told },
     }
-    Ok(progress)
 }
 
 pub(crate) fn state(row: &benchmark::Model) -> Result<State, StoreError> {

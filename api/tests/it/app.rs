@@ -13,7 +13,9 @@ use poem::{
     http::{HeaderMap, Method, StatusCode},
     test::{TestClient, TestRequestBuilder},
 };
+use poem_openapi::types::ToJSON as _;
 use serde_json::Value;
+use shared::Benchmark;
 use store::{Artifacts, Lease, Rules, Store, Vault};
 use tempfile::TempDir;
 use testkit::TestDatabase;
@@ -154,6 +156,7 @@ impl TestApp {
             assert_eq!(status, 405, "{method} {pattern} is not documented");
             return;
         }
+        hold_to_type(&answer.json);
         let known = &operation["responses"][status.to_string()];
         assert!(!known.is_null(), "{method} {pattern} answers {status} and does not document it");
         let content = known["content"].as_object().into_iter().flatten();
@@ -179,6 +182,13 @@ impl TestApp {
         });
         let filled = filled.collect::<Vec<_>>().join("/");
         known.contains_key(&filled).then_some(filled)
+    }
+}
+
+/// What serde writes of a benchmark is what poem-openapi, which has made the document, would write.
+fn hold_to_type(json: &Value) {
+    if let Ok(benchmark) = serde_json::from_value::<Benchmark>(json.clone()) {
+        assert_eq!(benchmark.to_json().as_ref(), Some(json));
     }
 }
 

@@ -11,6 +11,7 @@ mod original;
 mod process;
 mod processes;
 mod queue;
+mod reading;
 mod requests;
 mod runs;
 mod schema;
