@@ -229,21 +229,18 @@ impl BenchmarksApi {
     ) -> poem::Result<Found> {
         let longest = submit::wait_of(&given.0)?;
         let id = BenchmarkId(id.0);
-        let reads = &self.state.reads;
-        if !longest.is_zero() && !reads.text(id).await.map_err(ApiError::from)?.is_over() {
-            progress::until_over(&self.state, id, longest).await;
-        }
         let copy: Option<IfNoneMatch> = request.headers().typed_get();
-        let answer = reads.answer(id, copy.as_ref()).await.map_err(ApiError::from)?;
+        let read = || self.state.reads.answer(id, copy.as_ref());
+        let mut answer = read().await.map_err(ApiError::from)?;
+        if answer.retry_after_s.is_some() && !longest.is_zero() {
+            progress::until_over(&self.state, id, longest).await;
+            answer = read().await.map_err(ApiError::from)?;
+        }
+        let Answer { etag, retry_after_s, json } = answer;
         let cached = "private, no-cache".to_owned();
-        Ok(match answer {
-            Answer::Text(text) => {
-                let benchmark = text.json.clone().into();
-                Found::Benchmark(benchmark, text.etag(), cached, text.retry_after_s)
-            }
-            Answer::NotModified(etag, retry_after_s) => {
-                Found::NotModified(etag, cached, retry_after_s)
-            }
+        Ok(match json {
+            Some(json) => Found::Benchmark(json.into(), etag, cached, retry_after_s),
+            None => Found::NotModified(etag, cached, retry_after_s),
         })
     }
 

@@ -28,31 +28,30 @@ const KEPT_BYTES: usize = 32 << 20;
 const ASK_AGAIN_AFTER_S: u64 = 2;
 
 /// A benchmark as clients read it.
-#[derive(Debug)]
-pub(crate) struct Text {
+struct Text {
     edition: Edition,
-    /// The benchmark.
-    pub(crate) json: Bytes,
-    /// Seconds after which it makes sense to ask again; none: it is over.
-    pub(crate) retry_after_s: Option<u64>,
-}
-
-impl Text {
-    pub(crate) fn etag(&self) -> String {
-        etag(&self.edition)
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.edition.finished_at_ms.is_some()
-    }
+    json: Bytes,
+    retry_after_s: Option<u64>,
 }
 
 /// What a client gets that may have a copy already.
-pub(crate) enum Answer {
-    /// This.
-    Text(Arc<Text>),
-    /// Its copy is what it would get.
-    NotModified(String, Option<u64>),
+pub(crate) struct Answer {
+    /// The validator of what the client has from now on.
+    pub(crate) etag: String,
+    /// Seconds after which it makes sense to ask again; none: the benchmark is over.
+    pub(crate) retry_after_s: Option<u64>,
+    /// The benchmark; none: the client's copy is current.
+    pub(crate) json: Option<Bytes>,
+}
+
+impl From<Arc<Text>> for Answer {
+    fn from(text: Arc<Text>) -> Self {
+        Self {
+            etag: etag(&text.edition),
+            retry_after_s: text.retry_after_s,
+            json: Some(text.json.clone()),
+        }
+    }
 }
 
 /// Reads for everybody.
@@ -83,22 +82,22 @@ impl Reads {
         id: BenchmarkId,
         copy: Option<&IfNoneMatch>,
     ) -> Result<Answer, StoreError> {
-        let Some(copy) = copy else { return Ok(Answer::Text(self.text(id).await?)) };
+        let Some(copy) = copy else { return Ok(self.text(id).await?.into()) };
         let edition = self.edition(id).await?;
         let etag = etag(&edition);
         let current: ETag = etag.parse().expect("letters, digits, dots and dashes in quotes");
         if copy.precondition_passes(&current) {
-            return Ok(Answer::Text(self.text_of(id, Some(edition)).await?));
+            return Ok(self.text_of(id, Some(edition)).await?.into());
         }
         let retry_after_s = match locked(&self.texts).get(id) {
             Some(text) if text.edition == edition => text.retry_after_s,
             _ => edition.finished_at_ms.is_none().then_some(ASK_AGAIN_AFTER_S),
         };
-        Ok(Answer::NotModified(etag, retry_after_s))
+        Ok(Answer { etag, retry_after_s, json: None })
     }
 
     /// The benchmark `id`.
-    pub(crate) async fn text(&self, id: BenchmarkId) -> Result<Arc<Text>, StoreError> {
+    async fn text(&self, id: BenchmarkId) -> Result<Arc<Text>, StoreError> {
         let is_kept = locked(&self.texts).get(id).is_some();
         let edition = if is_kept { Some(self.edition(id).await?) } else { None };
         self.text_of(id, edition).await
@@ -210,7 +209,8 @@ impl Texts {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// What `mutex` guards; a panic elsewhere leaves nothing half done in ours.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

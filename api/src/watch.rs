@@ -5,13 +5,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use shared::BenchmarkId;
 use store::{Glance, Store};
 use tokio::sync::watch;
+
+use crate::reads::locked;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -49,7 +51,7 @@ impl Watch {
 
     /// What is seen of `id`, for as long as the receiver lives.
     pub(crate) fn follow(&self, id: BenchmarkId) -> watch::Receiver<Seen> {
-        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut followed = locked(&self.followed);
         if !followed.is_looked_at {
             followed.is_looked_at = true;
             tokio::spawn(self.clone().look());
@@ -79,7 +81,7 @@ impl Watch {
 
     /// Who is followed; none: nobody any more, and the looks end.
     fn ids(&self) -> Option<Vec<BenchmarkId>> {
-        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut followed = locked(&self.followed);
         followed.benchmarks.retain(|_, seen| seen.receiver_count() > 0);
         followed.is_looked_at = !followed.benchmarks.is_empty();
         followed.is_looked_at.then(|| followed.benchmarks.keys().copied().collect())
@@ -89,7 +91,7 @@ impl Watch {
     fn tell(&self, asked: &[BenchmarkId], glances: Vec<Glance>) {
         let mut glances: HashMap<_, _> =
             glances.into_iter().map(|glance| (glance.id, glance)).collect();
-        let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let followed = locked(&self.followed);
         for id in asked {
             let Some(seen) = followed.benchmarks.get(id) else { continue };
             let new = glances.remove(id).map_or(Seen::Gone, Seen::This);

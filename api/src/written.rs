@@ -48,9 +48,9 @@ impl<T: Type> Payload for Written<T> {
     }
 }
 
-impl<T: Send> IntoResponse for Written<T> {
+impl<T: Type> IntoResponse for Written<T> {
     fn into_response(self) -> Response {
-        Response::builder().content_type("application/json; charset=utf-8").body(self.json)
+        Response::builder().content_type(Self::CONTENT_TYPE).body(self.json)
     }
 }
 

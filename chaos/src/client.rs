@@ -53,7 +53,7 @@ impl Client {
     }
 
     pub(crate) async fn get(&self, url: &str) -> anyhow::Result<Said> {
-        said(self.http.get(url).send().await?).await
+        self.get_unless(url, None).await
     }
 
     /// The same for one that has a copy already.

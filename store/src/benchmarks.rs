@@ -151,9 +151,7 @@ impl Store {
         c: &C,
         id: BenchmarkId,
     ) -> Result<Benchmark, StoreError> {
-        let found = rows::find().filter(benchmark::Column::Id.eq(id.0));
-        let found = found.into_model::<rows::Found>().one(c).await?;
-        rows::benchmark(found.ok_or(StoreError::NotFound(id))?)
+        rows::benchmark(rows::find_one(c, id).await?)
     }
 
     /// Changes notes and mark, and the priority of one that is queued.

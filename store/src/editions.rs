@@ -2,14 +2,15 @@
 
 use entity::benchmark::{self, Column};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 use serde_json::Value;
 use shared::{Benchmark, BenchmarkId};
 
 use crate::{Store, StoreError, clock, lease, rows};
 
-/// One of all that a benchmark has looked like. Where a client sees something else, it is another;
-/// also where the database was put back to an older copy and went on from there.
+/// One of all that a benchmark has looked like: where a client sees something else, it is another.
+/// Where the database is put back to an older copy and goes on from there, the other parts tell most
+/// of what comes then from what was before, and the version alone would not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Edition {
     /// When the benchmark was accepted, unix ms.
@@ -51,12 +52,7 @@ impl Store {
 
     /// The benchmark `id`, with what was measured so far, and which edition of it this is.
     pub async fn edition(&self, id: BenchmarkId) -> Result<(Edition, Benchmark), StoreError> {
-        let found = rows::find()
-            .filter(Column::Id.eq(id.0))
-            .into_model::<rows::Found>()
-            .one(&self.inner.database.main)
-            .await?
-            .ok_or(StoreError::NotFound(id))?;
+        let found = rows::find_one(&self.inner.database.main, id).await?;
         Ok((found.edition(), rows::benchmark(found)?))
     }
 }

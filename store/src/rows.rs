@@ -4,7 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use entity::{benchmark, benchmark_event, benchmark_partial, runner};
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sea_orm::{EntityTrait, FromQueryResult, QuerySelect, Select, TryGetableFromJson};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QuerySelect, Select,
+    TryGetableFromJson,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -145,6 +148,15 @@ pub(crate) fn find() -> Select<benchmark::Entity> {
             Column::Report,
         ])
         .expr_as(partial, "partial_report")
+}
+
+/// What of the benchmark `id` a client sees.
+pub(crate) async fn find_one<C: ConnectionTrait>(
+    c: &C,
+    id: BenchmarkId,
+) -> Result<Found, StoreError> {
+    let found = find().filter(benchmark::Column::Id.eq(id.0)).into_model::<Found>().one(c).await?;
+    found.ok_or(StoreError::NotFound(id))
 }
 
 impl Found {
