@@ -1,7 +1,12 @@
 //! Everything that runs: a database, two APIs, three runners and a target, all as real processes,
 //! with a line of our own between each two that talk.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures::future::join_all;
 use sea_orm::{ConnectOptions, Database, DatabaseConnection};
@@ -53,6 +58,9 @@ pub(crate) struct Yard {
     /// What whoever starts from now on is told beside the usual.
     pub(crate) settings: Vec<(String, String)>,
     simulated: (Process, String),
+    /// Whose requests the target has seen, by benchmark, run and when it began: it remembers some
+    /// thousands itself.
+    callers: Mutex<BTreeMap<(u64, u64, u64), Caller>>,
     pub(crate) artifacts: TempDir,
     /// The runners' `DATA_DIR`.
     pub(crate) data: TempDir,
@@ -87,6 +95,7 @@ impl Yard {
             database,
             settings: Vec::new(),
             simulated: (simulated, url),
+            callers: Mutex::default(),
             artifacts: folder(),
             data: folder(),
             past: Vec::new(),
@@ -207,10 +216,16 @@ impl Yard {
         self.targets.iter().find_map(|target| target.arrivals.apart_ms(benchmark))
     }
 
-    /// Whose requests the target has seen.
+    /// Whose requests the target has seen. It forgets the oldest of some thousands of runs: where
+    /// there are more, it is to be asked meanwhile.
     pub(crate) async fn callers(&self) -> Vec<Caller> {
         let stats = get(&format!("{}/stats", self.simulated.1)).await.expect("the target is there");
-        serde_json::from_str::<Stats>(&stats).expect("its counts").runs
+        let seen = serde_json::from_str::<Stats>(&stats).expect("its counts").runs;
+        let mut callers = self.callers.lock().expect("nobody panics");
+        for caller in seen {
+            callers.insert((caller.benchmark, caller.run, caller.first_ms), caller);
+        }
+        callers.values().copied().collect()
     }
 
     /// What anybody said of this benchmark, for whoever looks into a violation.
