@@ -1,4 +1,4 @@
-//! The servers of a benchmark. Triggers write the first of them, and who is active.
+//! The servers of a benchmark. Triggers write the first of them, and who is active or waits.
 
 use sea_orm::entity::prelude::*;
 
@@ -13,6 +13,8 @@ pub struct Model {
     pub active: bool,
     /// At most one active row of each key, where it is set.
     pub exclusive: bool,
+    /// Whether the benchmark is queued, and this is not the first of its targets.
+    pub waits: bool,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

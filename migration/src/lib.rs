@@ -25,6 +25,7 @@ mod m20261124_000009_chores;
 mod m20261124_000010_capacity;
 mod m20261124_000010_labels;
 mod m20261124_000011_shard_rows;
+mod m20261129_000012_further_targets;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000010_labels::Migration),
             Box::new(m20261124_000010_capacity::Migration),
             Box::new(m20261124_000011_shard_rows::Migration),
+            Box::new(m20261129_000012_further_targets::Migration),
         ]
     }
 }

@@ -111,6 +111,7 @@ impl Store {
         let further = new.spec.urls.iter().map(|url| benchmark_target::ActiveModel {
             benchmark_id: Set(row.id),
             target_key: Set(rows::target_key(url)),
+            waits: Set(true),
             ..Default::default()
         });
         if !new.spec.urls.is_empty() {

@@ -10,11 +10,13 @@
 //!
 //! Values stand in selects of their own, `(SELECT $1)`: no plan can depend on them then, so
 //! PostgreSQL plans each statement once a connection. Planning takes it three times as long as the
-//! rest of a claim.
+//! rest of a claim. Nor may a plan depend on what PostgreSQL has counted: it may have counted at
+//! night, when nothing was queued, and of all there ever was next to nothing is. So where one row
+//! leads to another it is led: `OFFSET 0` keeps a look-up from becoming a join.
 
 use entity::benchmark;
 use sea_orm::{ConnectionTrait, EntityTrait, IdenStatic, Iterable, Statement, Value};
-use shared::RunnerId;
+use shared::{BenchmarkId, RunnerId};
 
 use crate::{StoreError, clock};
 
@@ -22,12 +24,25 @@ use crate::{StoreError, clock};
 /// is later than `$2`. Nothing ends after the upper bound; but of a range with one end PostgreSQL
 /// expects a third of all benchmarks there ever were, and reads them all.
 macro_rules! closed {
-    () => {
-        "busy AS (SELECT target_key FROM benchmark_target WHERE active), \
-         closed AS (SELECT target_key FROM control UNION SELECT target.target_key \
-         FROM benchmark AS ended JOIN benchmark_target AS target ON target.benchmark_id = ended.id \
-         WHERE ended.finished_at_ms > (SELECT $2) AND ended.finished_at_ms < 9223372036854775807 \
-         AND ended.load_started_at_ms IS NOT NULL)"
+    (sqlite) => {
+        closed!("CROSS JOIN benchmark_target AS target ON target.benchmark_id = ended.id")
+    };
+    (postgres) => {
+        closed!(
+            "CROSS JOIN LATERAL (SELECT held.target_key FROM benchmark_target AS held \
+             WHERE held.benchmark_id = ended.id OFFSET 0) AS target"
+        )
+    };
+    ($its_targets:literal) => {
+        concat!(
+            "busy AS (SELECT target_key FROM benchmark_target WHERE active), \
+             closed AS (SELECT target_key FROM control UNION SELECT target.target_key \
+             FROM benchmark AS ended ",
+            $its_targets,
+            " WHERE ended.finished_at_ms > (SELECT $2) \
+             AND ended.finished_at_ms < 9223372036854775807 \
+             AND ended.load_started_at_ms IS NOT NULL)"
+        )
     };
 }
 pub(crate) use closed;
@@ -131,7 +146,7 @@ pub(crate) use has_labels_postgres;
 /// SQLite has one writer at a time: the first of each owner is enough.
 const SQLITE: &str = concat!(
     "WITH RECURSIVE ",
-    closed!(),
+    closed!(sqlite),
     ", ",
     fleet!(),
     ", ",
@@ -152,7 +167,7 @@ const SQLITE: &str = concat!(
 /// that take rows of the same would be in each other's way.
 const FIRST_OF_OWNERS: &str = concat!(
     "WITH RECURSIVE ",
-    closed!(),
+    closed!(postgres),
     ", ",
     fleet!(),
     ", ",
@@ -173,7 +188,7 @@ const FIRST_OF_OWNERS: &str = concat!(
      (PARTITION BY target_key ORDER BY priority DESC, turn, last, id) AS of_target FROM turn), \
      line AS MATERIALIZED (SELECT id, priority, turn, last FROM best WHERE of_target = 1 \
      ORDER BY priority DESC, turn, last, id LIMIT 32) \
-     SELECT $columns FROM line JOIN benchmark b ON b.id = line.id WHERE b.status = 'queued' \
+     SELECT $columns FROM line JOIN benchmark b ON b.id = line.id WHERE b.status || '' = 'queued' \
      ORDER BY line.priority DESC, line.turn, line.last, line.id LIMIT 1 \
      FOR UPDATE OF b SKIP LOCKED"
 );
@@ -184,7 +199,7 @@ macro_rules! first_of_targets {
     ($lock:literal) => {
         concat!(
             "WITH RECURSIVE ",
-            closed!(),
+            closed!(postgres),
             ", ",
             fleet!(),
             ", ",
@@ -199,7 +214,7 @@ macro_rules! first_of_targets {
             " AND ",
             may_begin!(),
             " ORDER BY b.priority DESC, b.id LIMIT 1) AS first) \
-             SELECT $columns FROM line JOIN benchmark b ON b.id = line.id WHERE b.status = 'queued' \
+             SELECT $columns FROM line JOIN benchmark b ON b.id = line.id WHERE b.status || '' = 'queued' \
              ORDER BY line.priority DESC, line.active, line.id LIMIT 1",
             $lock
         )
@@ -244,9 +259,31 @@ pub(crate) async fn lock_next<C: ConnectionTrait>(
     // What somebody has locked was skipped. He may only have looked at it, or be about to roll
     // back; a ticket that gives up now would be missing later.
     match find(first_of_targets!("")).await? {
-        Some(row) => Err(StoreError::Lost(shared::BenchmarkId(row.id))),
+        Some(row) => Err(StoreError::Lost(BenchmarkId(row.id))),
         None => Ok(None),
     }
+}
+
+/// The first of a target, and of those that have it as a further one, which are few.
+const OF_TARGET: &str = "SELECT id FROM (SELECT * FROM (SELECT b.id, b.priority FROM benchmark b \
+     WHERE b.target_key = $1 AND b.status = 'queued' AND b.run_at_ms <= $2 \
+     ORDER BY b.priority DESC, b.id LIMIT 1) AS first \
+     UNION ALL SELECT b.id, b.priority FROM benchmark_target waiting \
+     JOIN benchmark b ON b.id = waiting.benchmark_id \
+     WHERE waiting.target_key = $1 AND waiting.waits \
+     AND b.status || '' = 'queued' AND b.run_at_ms <= $2) AS next \
+     ORDER BY priority DESC, id LIMIT 1";
+
+/// The next benchmark due at `now_ms` that has `target_key` among its targets.
+pub(crate) async fn of_target<C: ConnectionTrait>(
+    c: &C,
+    target_key: &str,
+    now_ms: i64,
+) -> Result<Option<BenchmarkId>, StoreError> {
+    let values: [Value; 2] = [target_key.into(), now_ms.into()];
+    let asked = Statement::from_sql_and_values(c.get_database_backend(), OF_TARGET, values);
+    let next = c.query_one_raw(asked).await?;
+    Ok(next.map(|row| row.try_get("", "id")).transpose()?.map(BenchmarkId))
 }
 
 /// The columns of `b` by their names. All that there are, `b.*`, would be other ones as soon as a

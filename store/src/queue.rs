@@ -68,10 +68,10 @@ struct Sql {
 /// Of each first target the next benchmark that may begin, where no live ticket names it. A ticket
 /// that a worker has taken and not begun for 10 s is taken for lost.
 macro_rules! due_without_ticket {
-    ($tickets:literal) => {
+    ($database:ident, $tickets:literal) => {
         concat!(
             "WITH RECURSIVE ",
-            closed!(),
+            closed!($database),
             ", ",
             targets!(),
             ", head AS (SELECT (SELECT b.id FROM benchmark b \
@@ -90,6 +90,7 @@ const SQLITE: Sql = Sql {
            metadata) VALUES ($1, $2, $3, 'Pending', 0, 1, \
            coalesce(($4 + 999) / 1000, unixepoch()), 0, '{}')",
     due_without_ticket: due_without_ticket!(
+        sqlite,
         "SELECT CAST(ticket.job AS TEXT) FROM Jobs ticket WHERE ticket.job_type = $3 AND (ticket.status = 'Pending' \
               OR (ticket.status = 'Queued' AND ticket.lock_at > unixepoch() - 10))"
     ),
@@ -109,6 +110,7 @@ const POSTGRES: Sql = Sql {
            priority) VALUES ($1, $2, $3, 'Pending', 0, 1, \
            coalesce(to_timestamp($4::bigint / 1000.0), now()), 0)",
     due_without_ticket: due_without_ticket!(
+        postgres,
         "SELECT convert_from(ticket.job, 'UTF8') FROM apalis.jobs ticket \
          WHERE ticket.job_type = $3 AND (ticket.status = 'Pending' \
               OR (ticket.status = 'Queued' AND ticket.lock_at > now() - interval '10 seconds'))"

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use entity::{benchmark, benchmark_partial, benchmark_secret, benchmark_series, benchmark_target};
-use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect, Set, Statement,
@@ -12,7 +12,7 @@ use sea_orm::{
 use serde_json::Value;
 use shared::{BenchmarkId, Reason, State};
 
-use crate::{StoreError, StoredRequests, measured, queue, rows, shards};
+use crate::{StoreError, StoredRequests, measured, next, queue, rows, shards};
 
 /// One change of state.
 pub(crate) struct Change<'a> {
@@ -172,38 +172,12 @@ async fn next_of_its_targets<C: ConnectionTrait>(
         .await?;
     let mut next = BTreeSet::new();
     for target_key in freed {
-        next.extend(next_of_target(c, &target_key, now_ms + cooldown_ms).await?);
+        next.extend(next::of_target(c, &target_key, now_ms + cooldown_ms).await?);
     }
     for next in next {
         queue::push(c, next, Some(now_ms + cooldown_ms).filter(|_| cooldown_ms > 0)).await?;
     }
     Ok(())
-}
-
-/// The next due benchmark that has `target_key` among its targets.
-async fn next_of_target<C: ConnectionTrait>(
-    c: &C,
-    target_key: &str,
-    now_ms: i64,
-) -> Result<Option<BenchmarkId>, StoreError> {
-    let its = Query::select()
-        .column(benchmark_target::Column::BenchmarkId)
-        .from(benchmark_target::Entity)
-        .and_where(benchmark_target::Column::TargetKey.eq(target_key))
-        .to_owned();
-    let next: Option<i64> = benchmark::Entity::find()
-        .select_only()
-        .column(benchmark::Column::Id)
-        .filter(benchmark::Column::Id.in_subquery(its))
-        .filter(benchmark::Column::Status.eq(State::Queued.as_str()))
-        .filter(benchmark::Column::RunAtMs.lte(now_ms))
-        .order_by_desc(benchmark::Column::Priority)
-        .order_by_asc(benchmark::Column::Id)
-        .limit(1)
-        .into_tuple()
-        .one(c)
-        .await?;
-    Ok(next.map(BenchmarkId))
 }
 
 /// Puts `row` back into the queue, with a ticket, as if nothing had been sent to its target.

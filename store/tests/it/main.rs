@@ -8,6 +8,7 @@ mod ending;
 mod fairness;
 mod following;
 mod gathering;
+mod history;
 mod idempotent;
 mod interleaved;
 mod left;
