@@ -26,6 +26,7 @@ mod m20261124_000010_capacity;
 mod m20261124_000010_labels;
 mod m20261124_000011_shard_rows;
 mod m20261129_000012_further_targets;
+mod m20261129_000013_listed;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000010_capacity::Migration),
             Box::new(m20261124_000011_shard_rows::Migration),
             Box::new(m20261129_000012_further_targets::Migration),
+            Box::new(m20261129_000013_listed::Migration),
         ]
     }
 }

@@ -69,7 +69,10 @@ impl Store {
         let mut swept = Swept::default();
         let now = clock::now(c).await?;
         let late = now - self.lease().grace_ms();
-        let expired = benchmark::Column::LeaseUntilMs.lt(late);
+        // By the index of those that have a lease, which is of these states.
+        let is_active =
+            benchmark::Column::Status.is_in([State::Running.as_str(), State::Cancelling.as_str()]);
+        let expired = benchmark::Column::LeaseUntilMs.lt(late).and(is_active.clone());
         for id in found(c, expired).await? {
             // One row that cannot be swept must not keep the others from it.
             match self.expire(id).await {
@@ -96,9 +99,7 @@ impl Store {
                 }
             }
         }
-        let overrun = benchmark::Column::RunDeadlineMs.lte(now).and(
-            benchmark::Column::Status.is_in([State::Running.as_str(), State::Cancelling.as_str()]),
-        );
+        let overrun = benchmark::Column::RunDeadlineMs.lte(now).and(is_active);
         for id in found(c, overrun).await? {
             match self.stop_overrun(id).await {
                 Ok(Some(State::TimedOut)) => swept.timed_out.push(id),
