@@ -363,6 +363,10 @@ pub struct Validity {
     pub schedule_lag_ms: Option<Distribution>,
     /// By how much a load thread's timer was late: its own stalls.
     pub loop_lag_ms: Option<Distribution>,
+    /// How long after the instant of the beginning the last load thread began, in milliseconds: of
+    /// all runners, where several make the load. None: none has begun.
+    #[serde(default)]
+    pub begun_late_ms: Option<f64>,
     /// Share of reads that held more than one token event: there a stamp is an upper bound.
     pub coalesced_share: Option<f64>,
     /// Busiest load thread's CPU time / measured time; none: the platform does not tell.

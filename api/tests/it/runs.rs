@@ -129,7 +129,7 @@ pub(crate) fn report() -> Report {
         "validity": {
             "verdict": "degraded", "reasons": ["3 requests are few"], "stamp_source": "kernel",
             "stamp_lag_ms": null, "schedule_lag_ms": null, "loop_lag_ms": null,
-            "coalesced_share": null, "cpu_share": null, "process_cpu_share": null,
+            "begun_late_ms": null, "coalesced_share": null, "cpu_share": null, "process_cpu_share": null,
             "connections_opened": 2, "reused_share": null,
         },
         "environment": {

@@ -184,7 +184,7 @@ async fn without_room(
     let all = [ids, late].concat();
     cycle.settle(&all, Leeway::default()).await?;
     let ids = cycle.submit_to(&[0], &json!({"duration": 1})).await?;
-    cycle.complete(&ids, &format!("{what} no more")).await
+    cycle.complete(&ids, &format!("{what} no more")).await.map(drop)
 }
 
 /// What one API said while there was no room.

@@ -208,7 +208,7 @@ async fn runners_without_files(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
         cycle.tally.violation(&told);
     }
     let ids = cycle.submit_to(&[0, 1], &json!({"duration": 1})).await?;
-    cycle.complete(&ids, "after it").await
+    cycle.complete(&ids, "after it").await.map(drop)
 }
 
 fn bound_files(process: u32) -> anyhow::Result<()> {

@@ -57,7 +57,7 @@ pub(super) async fn cut(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
     recovers(cycle).await?;
     // As they are, without a restart.
     let ids = cycle.submit_to(&[0, 1, 2], &json!({"duration": 1})).await?;
-    cycle.complete(&ids, &format!("{of} clear again")).await
+    cycle.complete(&ids, &format!("{of} clear again")).await.map(drop)
 }
 
 /// Of each run that was taken from its runner: how long before that it had sent its last request.

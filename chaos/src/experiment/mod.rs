@@ -100,7 +100,9 @@ impl Experiment {
             Self::CutLines => "lines that lose packets, silent, one-way, late, cut",
             Self::Restarts => "SIGTERM of everything in turn under load",
             Self::Limits => "disks full or read-only, 256 files",
-            Self::Clocks => "clocks of runners jump, or run too fast or slow",
+            Self::Clocks => {
+                "clocks of runners jump, run too fast or slow, or are too far from the database's"
+            }
             Self::Storm => "a long queue, 50 targets, 12 runners, clients who ask and follow",
             Self::Cancel => "cancel to last request",
             Self::PickUp => "accepted to first request",
@@ -319,13 +321,13 @@ impl Cycle<'_> {
     }
 
     /// The same of benchmarks that must all complete, `when` it is.
-    async fn complete(&mut self, ids: &[i64], when: &str) -> anyhow::Result<()> {
+    async fn complete(&mut self, ids: &[i64], when: &str) -> anyhow::Result<Found> {
         let found = self.settle(ids, Leeway::default()).await?;
         for record in found.records.iter().filter(|record| record.status != State::Completed) {
             let Record { id, status, reason, .. } = record;
             self.tally.violation(&format!("{when}, and benchmark {id} is {status}, {reason:?}"));
         }
-        Ok(())
+        Ok(found)
     }
 }
 

@@ -1,12 +1,17 @@
 //! Loads that several runners make together, and one of them dies or stands still.
 
 use serde_json::json;
+use shared::State;
 
 use super::Cycle;
-use crate::checker::Leeway;
+use crate::checker::{Leeway, Record};
 
 /// Users a second: more than there are.
 pub(super) const AT_ONCE: u32 = 10_000;
+
+/// By how much the first requests of shards that begin at one instant may arrive apart: connecting
+/// takes time on a busy machine.
+const APART_ON_THE_WAY_MS: f64 = 250.0;
 
 /// S1: of the runners that make a load together one is killed or frozen at any time, be it that which
 /// holds the run or another.
@@ -43,7 +48,7 @@ pub(super) async fn lose(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
             cycle.tally.count("made together");
             // A schedule's first requests are due at different times.
             if !open {
-                begun_together(cycle, record.id, true);
+                begun_together(cycle, record, true);
             }
         }
     }
@@ -53,8 +58,8 @@ pub(super) async fn lose(cycle: &mut Cycle<'_>) -> anyhow::Result<()> {
 /// Notes how far apart the runners of this load began it, as its target sees it.
 ///
 /// - `is_trusted`: whether their clocks are good enough for the figure to mean something.
-pub(super) fn begun_together(cycle: &mut Cycle<'_>, id: i64, is_trusted: bool) {
-    let Some(apart) = cycle.yard.begun_apart_ms(id) else { return };
+pub(super) fn begun_together(cycle: &mut Cycle<'_>, record: &Record, is_trusted: bool) {
+    let Some(apart) = cycle.yard.begun_apart_ms(record.id) else { return };
     if !is_trusted {
         cycle.tally.took("shards with clocks 4 % apart began apart", apart);
         return;
@@ -62,5 +67,13 @@ pub(super) fn begun_together(cycle: &mut Cycle<'_>, id: i64, is_trusted: bool) {
     cycle.tally.took("shards began apart", apart);
     if apart > 20.0 {
         cycle.tally.count("shards began more than 20 ms apart");
+    }
+    let late =
+        record.report.as_ref().and_then(|report| report["validity"]["begun_late_ms"].as_f64());
+    // What a request needs on its way differs by some.
+    if record.status == State::Completed && late.unwrap_or_default() < apart - APART_ON_THE_WAY_MS {
+        let id = record.id;
+        let told = format!("benchmark {id}: shards began {apart} ms apart, and {late:?} is told");
+        cycle.tally.violation(&told);
     }
 }

@@ -256,13 +256,14 @@ impl Analyst {
         let elapsed = self.origin.elapsed().as_secs_f64().max(1e-3);
         let (mut loop_lag, mut stamp_lag) = (Lag::default(), Lag::default());
         let (mut reads, mut unstamped) = (0_u64, 0_u64);
-        let mut busiest: Option<Duration> = None;
+        let (mut busiest, mut begun_late): (Option<Duration>, Option<Duration>) = (None, None);
         for duty in self.crew.each() {
             loop_lag.merge(&duty.loop_lag);
             stamp_lag.merge(&duty.reads.lag);
             reads += duty.reads.reads;
             unstamped += duty.reads.unstamped;
             busiest = busiest.max(duty.cpu);
+            begun_late = begun_late.max(duty.begun_late);
         }
         let by_kernel = reads > 0 && share(unstamped, reads) <= MAX_UNSTAMPED_SHARE;
         let process = machine::process_cpu()
@@ -272,6 +273,7 @@ impl Analyst {
             stamp_source: if by_kernel { StampSource::Kernel } else { StampSource::User },
             stamp_lag,
             loop_lag,
+            begun_late_ms: begun_late.map(|late| late.as_secs_f64() * 1e3),
             load_thread_cpu_share: busiest.map(|cpu| cpu.as_secs_f64() / elapsed),
             process_cpu_share: process.map(|cpu| cpu / elapsed / f64::from(machine::cores())),
         }

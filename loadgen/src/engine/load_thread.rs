@@ -46,6 +46,8 @@ pub(super) struct Crew(Vec<Arc<Mutex<Duty>>>);
 /// What one load thread tells of itself.
 #[derive(Default)]
 pub(super) struct Duty {
+    /// How long after the run's origin it began.
+    pub(super) begun_late: Option<Duration>,
     /// How late its timer was.
     pub(super) loop_lag: Lag,
     /// How late it took up what had arrived.
@@ -108,6 +110,7 @@ impl LoadThread {
 
     fn drive_by_readiness(self) {
         std::thread::sleep(self.origin.saturating_duration_since(Instant::now()));
+        begun(self.origin, &self.duty);
         let share = self.share();
         let exchanger = self.exchanger();
         let Self { run, room, budget, permit, stop, cut_off, samples, duty, .. } = self;
@@ -223,6 +226,8 @@ async fn watch(
     exchanger: Rc<Exchanger>,
     duty: Arc<Mutex<Duty>>,
 ) {
+    tokio::time::sleep_until(origin).await;
+    begun(origin, &duty);
     let mut ticks = interval_at(origin, TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut lag = Lag::default();
@@ -234,6 +239,11 @@ async fn watch(
             report(&exchanger, &mut lag, &duty);
         }
     }
+}
+
+/// Notes that a thread begins now that was to begin at `origin`.
+fn begun(origin: Instant, duty: &Mutex<Duty>) {
+    duty.lock().unwrap_or_else(PoisonError::into_inner).begun_late = Some(origin.elapsed());
 }
 
 /// Hands over what has been noted since the last time.

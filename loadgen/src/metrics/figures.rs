@@ -14,7 +14,7 @@ use super::{
 use crate::sample::Micros;
 
 /// The form in which figures are sent. Another number, another form: nobody guesses.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 /// Figures that cannot be read.
 #[derive(Debug, thiserror::Error)]

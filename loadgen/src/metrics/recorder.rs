@@ -121,6 +121,8 @@ pub struct Instrument {
     pub stamp_lag: Lag,
     /// By how much a load thread's timer was late.
     pub loop_lag: Lag,
+    /// How long after the origin the last of the load threads began, in milliseconds.
+    pub begun_late_ms: Option<f64>,
     /// Busiest load thread's CPU time / measured time.
     pub load_thread_cpu_share: Option<f64>,
     /// CPU time of the process / (measured time x cores).
@@ -135,13 +137,14 @@ impl Instrument {
         }
         self.stamp_lag.merge(&other.stamp_lag);
         self.loop_lag.merge(&other.loop_lag);
-        let busier = |one: Option<f64>, other: Option<f64>| match (one, other) {
+        let greater = |one: Option<f64>, other: Option<f64>| match (one, other) {
             (Some(one), Some(other)) => Some(one.max(other)),
             (one, other) => one.or(other),
         };
         self.load_thread_cpu_share =
-            busier(self.load_thread_cpu_share, other.load_thread_cpu_share);
-        self.process_cpu_share = busier(self.process_cpu_share, other.process_cpu_share);
+            greater(self.load_thread_cpu_share, other.load_thread_cpu_share);
+        self.process_cpu_share = greater(self.process_cpu_share, other.process_cpu_share);
+        self.begun_late_ms = greater(self.begun_late_ms, other.begun_late_ms);
     }
 }
 

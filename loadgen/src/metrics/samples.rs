@@ -130,6 +130,7 @@ pub(super) fn instrument() -> Instrument {
         stamp_source: StampSource::Kernel,
         stamp_lag: Lag::new(),
         loop_lag: Lag::new(),
+        begun_late_ms: Some(0.1),
         load_thread_cpu_share: Some(0.1),
         process_cpu_share: Some(0.1),
     }

@@ -14,6 +14,9 @@ use crate::sample::Micros;
 pub const SCHEDULE_LAG_DEGRADED_MS: f64 = 10.0;
 /// … and invalid: the load was not the one that was asked for.
 pub const SCHEDULE_LAG_INVALID_MS: f64 = 100.0;
+/// How late the last load thread of all runners may begin, in ms: above, a part of the load was
+/// missing at first, and a run is degraded.
+pub const BEGUN_LATE_DEGRADED_MS: f64 = 50.0;
 /// Achieved / planned rate of an open loop below which a run is degraded.
 pub const ACHIEVED_RATE: f64 = 0.95;
 /// p99 of the load threads' own stalls, in ms, above which a run is degraded.
@@ -63,6 +66,7 @@ pub(super) struct Evidence<'a> {
     pub(super) stamp_source: StampSource,
     pub(super) schedule_lag_p99_ms: Option<f64>,
     pub(super) loop_lag_p99_ms: Option<f64>,
+    pub(super) begun_late_ms: Option<f64>,
     pub(super) stamp_lag_p99_ms: Option<f64>,
     /// The usual TTFT and ITL: the medians, or the mean where that is 0.
     pub(super) usual_ttft_ms: Option<f64>,
@@ -101,6 +105,13 @@ fn schedule(evidence: &Evidence<'_>, findings: &mut Findings) {
             (Pacing::Burst, _) => findings.note(words),
             _ => findings.judge(verdict, || words),
         }
+    }
+    if let Some(late) = evidence.begun_late_ms.filter(|late| *late > BEGUN_LATE_DEGRADED_MS) {
+        findings.judge(Verdict::Degraded, || {
+            format!(
+                "a part of the load began {late:.0} ms after the beginning, above {BEGUN_LATE_DEGRADED_MS} ms"
+            )
+        });
     }
     let Requests { scheduled, dropped, .. } = *evidence.requests;
     if dropped > 0 {

@@ -1,6 +1,7 @@
 //! The instrument against servers whose truth is known.
 
 mod bad_targets;
+mod beginnings;
 mod capacity;
 mod connections;
 mod deadlines;

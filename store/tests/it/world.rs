@@ -251,6 +251,7 @@ pub(crate) fn report(completed: u64) -> Report {
             stamp_lag_ms: None,
             schedule_lag_ms: None,
             loop_lag_ms: None,
+            begun_late_ms: None,
             coalesced_share: None,
             cpu_share: None,
             process_cpu_share: None,

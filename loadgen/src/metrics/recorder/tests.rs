@@ -216,10 +216,10 @@ fn figures_of_another_version_are_not_guessed_at() {
     let read = |bytes: &[u8]| Figures::from_bytes(bytes).unwrap_err().to_string();
     let newer: Vec<u8> =
         bytes.iter().enumerate().map(|(at, byte)| byte + u8::from(at == 0)).collect();
-    assert!(read(&newer).starts_with("figures in form 2"), "{}", read(&newer));
+    assert!(read(&newer).starts_with("figures in form 3"), "{}", read(&newer));
     assert_eq!(read(&bytes[..bytes.len() / 2]), "broken figures");
     assert_eq!(
         read(&[]),
-        "figures in form 0, and this runner reads form 1: runners of one version only"
+        "figures in form 0, and this runner reads form 2: runners of one version only"
     );
 }

@@ -53,6 +53,7 @@ fn judged(
         stamp_source: StampSource::Kernel,
         schedule_lag_p99_ms: Some(0.2),
         loop_lag_p99_ms: Some(0.2),
+        begun_late_ms: Some(0.1),
         stamp_lag_p99_ms: Some(0.1),
         usual_ttft_ms: Some(200.0),
         usual_itl_ms: Some(20.0),
@@ -88,6 +89,15 @@ fn late_requests_degrade_and_then_invalidate() {
         one(|_, _, e| e.schedule_lag_p99_ms = Some(12.34)).1,
         "requests were sent late: schedule lag p99 is 12.3 ms, above 10 ms"
     );
+}
+
+#[test]
+fn a_part_of_the_load_that_begins_late_degrades() {
+    let late = |ms| judged(|_, _, e| e.begun_late_ms = Some(ms)).0;
+    assert_eq!([50.0, 50.1, 5_000.0].map(late), {
+        use Verdict::{Degraded, Valid};
+        [Valid, Degraded, Degraded]
+    });
 }
 
 #[test]
