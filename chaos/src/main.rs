@@ -20,7 +20,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use testkit::TestDatabase;
 
-use crate::experiment::{Experiment, Plan};
+use crate::{
+    experiment::{Experiment, Plan},
+    tally::Tally,
+};
 
 /// Tries to break the service's promises
 #[derive(Parser)]
@@ -74,6 +77,23 @@ fn experiment(name: &str) -> Result<Experiment, String> {
     })
 }
 
+/// These experiments one after the other, on one kind of database.
+async fn lane(kind: &'static str, experiments: Vec<Experiment>, plan: Plan) -> Vec<Tally> {
+    let mut tallies = Vec::new();
+    for experiment in experiments {
+        let database = match kind {
+            "postgres" => TestDatabase::postgres().await,
+            _ => Some(TestDatabase::sqlite().await),
+        };
+        let Some(database) = database else { return tallies };
+        if let Some(tally) = Box::pin(experiment.run(&plan, database)).await {
+            println!("{}", tally.line());
+            tallies.push(tally);
+        }
+    }
+    tallies
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
@@ -86,24 +106,16 @@ async fn main() -> ExitCode {
     println!("seed {seed}");
     let is_asked_for = !options.only.is_empty();
     let all = if options.only.is_empty() { Experiment::ALL.to_vec() } else { options.only };
-    let is_wanted = |kind: &str| options.database.as_ref().is_none_or(|only| only == kind);
+    let Options { from, cycles, runs, clients, .. } = options;
+    let plan = Plan { seed, from, cycles, is_asked_for, runs, clients };
+    let only = options.database.as_deref();
+    // Most of the time everybody waits, for a lease or an end: so one lane for each database.
+    let lanes =
+        ["postgres", "sqlite"].into_iter().filter(|kind| only.is_none_or(|only| only == *kind));
+    let lanes: Vec<_> = lanes.map(|kind| tokio::spawn(lane(kind, all.clone(), plan))).collect();
     let mut tallies = Vec::new();
-    for experiment in all {
-        let Options { from, cycles, runs, clients, .. } = options;
-        let plan = Plan { seed, from, cycles, is_asked_for, runs, clients };
-        let mut databases = Vec::new();
-        if is_wanted("postgres") {
-            databases.extend(TestDatabase::postgres().await);
-        }
-        if is_wanted("sqlite") {
-            databases.push(TestDatabase::sqlite().await);
-        }
-        for database in databases {
-            if let Some(tally) = Box::pin(experiment.run(&plan, database)).await {
-                println!("{}", tally.line());
-                tallies.push(tally);
-            }
-        }
+    for lane in lanes {
+        tallies.extend(lane.await.expect("an experiment does not panic"));
     }
     if options.table {
         println!("\n| | what | seed | cycles | benchmarks | violations | measured |");

@@ -244,6 +244,7 @@ fn not_tried(experiment: Experiment, why: &str) -> Option<Tally> {
 }
 
 /// How often, and derived from what.
+#[derive(Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// The first cycle's number.
