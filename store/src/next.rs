@@ -293,3 +293,55 @@ fn columns() -> String {
         benchmark::Column::iter().map(|column| format!("b.\"{}\"", column.as_str())).collect();
     names.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{Lease, Store, Vault};
+
+    /// What may be read: of those that wait or run, of the last that began or ended, and rows by
+    /// their keys. Anything else has all that ever were in it, or all that wait.
+    const MAY_READ: [&str; 9] = [
+        "INTEGER PRIMARY KEY",
+        "benchmark_queue_of_owner",
+        "benchmark_queue_of_target",
+        "benchmark_active_of_owner",
+        "benchmark_started",
+        "benchmark_finished",
+        "benchmark_target_held",
+        "benchmark_target_waits",
+        "sqlite_autoindex_benchmark_target_1",
+    ];
+    /// What the statements call benchmarks and their targets.
+    const OURS: [&str; 10] =
+        ["q", "a", "s", "b", "ended", "target", "mine", "other", "waiting", "benchmark_target"];
+
+    #[tokio::test]
+    async fn sqlite_finds_what_is_next_by_the_indexes_that_are_made_for_it() {
+        let folder = TempDir::new().unwrap();
+        let url = format!("sqlite://{}/benchmarks.db", folder.path().display());
+        let open = async || Store::open(&url, Vault::none(), Lease::default()).await.unwrap();
+        open().await.migrate().await.unwrap();
+        // Who has made the indexes knows them in another order, and may choose others.
+        let store = open().await;
+        let c = &store.inner.database.main;
+        for (sql, reads) in [(SQLITE, 12), (OF_TARGET, 3)] {
+            let sql = format!("EXPLAIN QUERY PLAN {}", sql.replacen("$columns", &columns(), 1));
+            let asked = Statement::from_string(c.get_database_backend(), sql);
+            let mut steps = Vec::new();
+            for row in c.query_all_raw(asked).await.unwrap() {
+                let step: String = row.try_get("", "detail").unwrap();
+                let mut words = step.split(' ');
+                let is_read = matches!(words.next(), Some("SCAN" | "SEARCH"));
+                if is_read && words.next().is_some_and(|of| OURS.contains(&of)) {
+                    steps.push(step);
+                }
+            }
+            assert_eq!(steps.len(), reads, "{steps:#?}");
+            let may_read = |step: &String| MAY_READ.iter().any(|index| step.contains(index));
+            assert!(steps.iter().all(may_read), "{steps:#?}");
+        }
+    }
+}
