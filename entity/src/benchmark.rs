@@ -61,6 +61,8 @@ pub struct Model {
     pub progress: Option<Json>,
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub report: Option<Json>,
+    /// Where its targets were when its load began, with commas between.
+    pub addresses: Option<String>,
     /// Who submitted it.
     pub owner: String,
 }

@@ -27,6 +27,7 @@ mod m20261124_000010_labels;
 mod m20261124_000011_shard_rows;
 mod m20261129_000012_further_targets;
 mod m20261129_000013_listed;
+mod m20261129_000014_addresses;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -51,6 +52,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000011_shard_rows::Migration),
             Box::new(m20261129_000012_further_targets::Migration),
             Box::new(m20261129_000013_listed::Migration),
+            Box::new(m20261129_000014_addresses::Migration),
         ]
     }
 }

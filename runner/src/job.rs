@@ -9,8 +9,8 @@ use std::{
 
 use daemon::{Shutdown, causes};
 use loadgen::{Control, Prepared, Shard, Snapshot};
-use shared::{BenchmarkId, Phase, Reason, ReasonCode, RunnerId, State};
-use store::{Claim, Ending, Held, Store, StoreError};
+use shared::{BenchmarkId, Phase, Reason, ReasonCode, Report, RunnerId, State};
+use store::{Claim, Ending, Held, Neighbour, Store, StoreError};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
@@ -179,6 +179,9 @@ impl Inner {
         if self.shutdown.draining().is_cancelled() {
             return stopped_before_load(order);
         }
+        if let Err(error) = self.store.note_addresses(&held, &prepared.addresses()).await {
+            tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot note where the target is");
+        }
         // Committed before the first request: from here on this run is never started again.
         let started = match (gathering, clock) {
             (Some(gathering), Some(clock)) => {
@@ -262,6 +265,12 @@ impl Inner {
             recorded::alone(&mut outcome.report, own.as_ref());
             own
         };
+        match self.store.neighbours(held).await {
+            Ok(neighbours) => tell_of(&neighbours, &mut outcome.report),
+            Err(error) => {
+                tracing::warn!(benchmark = %held.id, error = %causes(&error), "cannot look for others at its target");
+            }
+        }
         ending::of_outcome(outcome, order.cause(), lost, kept.and_then(Result::ok))
     }
 
@@ -317,6 +326,17 @@ pub(crate) async fn within<T>(
         () = tokio::time::sleep(most) => order.give(StopCause::Overrun),
     }
     tokio::time::timeout(MOST_STOPPING, run).await.ok()
+}
+
+/// Says in the report who else had load where its target is.
+fn tell_of(neighbours: &[Neighbour], report: &mut Report) {
+    let told = neighbours.iter().map(|Neighbour { id, address }| {
+        format!(
+            "benchmark {id} had load at {address} meanwhile, where this one's target is, too: names in \
+             TARGET_ALIASES wait for each other"
+        )
+    });
+    report.validity.reasons.extend(told);
 }
 
 fn stopped_before_load(order: &StopOrder) -> Option<Ending> {

@@ -1,5 +1,7 @@
 //! The API's half: create, get, edit, delete, ask to cancel.
 
+use std::collections::BTreeSet;
+
 use entity::{benchmark, benchmark_partial, benchmark_secret, benchmark_series, benchmark_target};
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set,
@@ -105,16 +107,19 @@ impl Store {
         let quotas = quota::charge(tx, &self.rules, owner, now).await?;
         let due = new.waiting.due_at(Timestamp::from_unix_ms(now));
         let due = due.map_err(|refused| StoreError::Refused(vec![refused]))?;
-        let row = insertable(new, owner, now, due).insert(tx).await?;
+        let target_key = self.target_key(&new.spec.url);
+        let further = new.spec.urls.iter().map(|url| self.target_key(url));
+        let further: BTreeSet<_> = further.filter(|key| *key != target_key).collect();
+        let row = insertable(new, target_key, owner, now, due).insert(tx).await?;
         let id = BenchmarkId(row.id);
         // The row of the first is there already, by a trigger.
-        let further = new.spec.urls.iter().map(|url| benchmark_target::ActiveModel {
-            benchmark_id: Set(row.id),
-            target_key: Set(rows::target_key(url)),
-            waits: Set(true),
-            ..Default::default()
-        });
-        if !new.spec.urls.is_empty() {
+        if !further.is_empty() {
+            let further = further.into_iter().map(|key| benchmark_target::ActiveModel {
+                benchmark_id: Set(row.id),
+                target_key: Set(key),
+                waits: Set(true),
+                ..Default::default()
+            });
             benchmark_target::Entity::insert_many(further).exec_without_returning(tx).await?;
         }
         if let Some(key) = &new.api_key {
@@ -323,7 +328,13 @@ pub(crate) fn cancel_requested() -> Reason {
     Reason::new(ReasonCode::CancelRequested, "cancelled by request")
 }
 
-fn insertable(new: &NewBenchmark, owner: &str, now: i64, due: Timestamp) -> benchmark::ActiveModel {
+fn insertable(
+    new: &NewBenchmark,
+    target_key: String,
+    owner: &str,
+    now: i64,
+    due: Timestamp,
+) -> benchmark::ActiveModel {
     let spec = &new.spec;
     let model = spec.model.as_ref().map(ToString::to_string).unwrap_or_default();
     let asked = Configuration::of(spec, &model);
@@ -336,7 +347,7 @@ fn insertable(new: &NewBenchmark, owner: &str, now: i64, due: Timestamp) -> benc
         run_at_ms: Set(due.unix_ms()),
         queued_deadline_ms: Set(new.waiting.deadline(due).map(Timestamp::unix_ms)),
         labels: Set(rows::labels_column(&new.waiting.labels)),
-        target_key: Set(rows::target_key(&spec.url)),
+        target_key: Set(target_key),
         exclusive: Set(true),
         url: Set(rows::storable(&asked.url)),
         model: Set(rows::storable(&asked.model)),

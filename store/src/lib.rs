@@ -7,6 +7,8 @@
 //! a lost one is issued again, a stale one finds nothing. What HTTP, load or a target is, this
 //! crate does not know.
 
+mod addresses;
+mod aliases;
 mod artifacts;
 mod benchmarks;
 mod chore;
@@ -42,9 +44,11 @@ mod vault;
 use std::sync::{Arc, atomic::AtomicBool};
 use std::time::Duration;
 
-use shared::BenchmarkId;
+use shared::{BenchmarkId, TargetUrl};
 use tokio::sync::broadcast;
 
+pub use addresses::Neighbour;
+pub use aliases::{Aliases, InvalidAliases};
 pub use artifacts::Artifacts;
 pub use benchmarks::{Created, Deletion, Submission};
 pub use editions::Edition;
@@ -146,6 +150,11 @@ impl Store {
     #[must_use]
     pub fn with_rules(self, rules: Rules) -> Self {
         Self { rules, ..self }
+    }
+
+    /// What the server behind `url` is called where one active run per target is kept.
+    pub(crate) fn target_key(&self, url: &TargetUrl) -> String {
+        self.rules.aliases.key_of(url)
     }
 
     /// How long targets are left alone after a run.

@@ -11,7 +11,7 @@ use shared::{
 };
 
 use crate::transition::{self, Change, Results};
-use crate::{Store, StoreError, benchmarks, clock, queue, rows};
+use crate::{Store, StoreError, benchmarks, clock, queue};
 
 /// What `control` calls the whole queue.
 const ALL: &str = "";
@@ -29,7 +29,7 @@ impl Store {
         let now = clock::now(c).await?;
         let sql = "INSERT INTO control (target_key, paused_at_ms) VALUES ($1, $2) \
                    ON CONFLICT (target_key) DO NOTHING";
-        let values: [Value; 2] = [key(target).into(), now.into()];
+        let values: [Value; 2] = [self.key(target).into(), now.into()];
         c.execute_raw(Statement::from_sql_and_values(c.get_database_backend(), sql, values))
             .await?;
         Ok(())
@@ -41,12 +41,16 @@ impl Store {
         let tx = self.inner.database.begin().await?;
         let sql = "DELETE FROM control WHERE target_key = $1";
         let backend = tx.get_database_backend();
-        let values: [Value; 1] = [key(target).into()];
+        let values: [Value; 1] = [self.key(target).into()];
         tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
         let now = clock::now(&tx).await?;
         queue::reissue(&tx, now, self.cooldown_ms()).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    fn key(&self, target: Option<&TargetUrl>) -> String {
+        target.map_or_else(|| ALL.to_owned(), |url| self.target_key(url))
     }
 
     /// Cancels everything that waits, and with `running` asks everything active to stop.
@@ -164,10 +168,6 @@ impl Store {
         state.free_runners = active.filter(|runner| runner.benchmark.is_none()).count() as u64;
         Ok(state)
     }
-}
-
-fn key(target: Option<&TargetUrl>) -> String {
-    target.map_or_else(|| ALL.to_owned(), rows::target_key)
 }
 
 fn whole(number: i64) -> u64 {

@@ -3,10 +3,14 @@
 
 use std::time::Duration;
 
+use crate::Aliases;
+
 /// The rules of a process; those of one database should be the same everywhere. By default there are
 /// none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
+    /// Names under which targets are known besides their own.
+    pub aliases: Aliases,
     /// How long after a run its targets are left alone.
     pub cooldown: Duration,
     /// Most benchmarks of one owner that are queued or active; none: any number.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::{Artifacts, Lease, Rules, Store, StoreError, Vault};
+use crate::{Aliases, Artifacts, Lease, Rules, Store, StoreError, Vault};
 
 /// Where the data is. `DATABASE_URL` goes before `DB_*`; with neither, it is an SQLite file in
 /// `DATA_DIR`.
@@ -51,6 +51,10 @@ pub struct DatabaseSettings {
     /// `PostgreSQL`, 0 with `SQLite`].
     #[arg(long, env = "TARGET_COOLDOWN_S", value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub target_cooldown_s: Option<u64>,
+    /// Other names of targets, as `NAME=TARGET` with commas between: runs against any of them wait for
+    /// each other. Both are base URLs.
+    #[arg(long, env = "TARGET_ALIASES", default_value = "", hide_default_value = true)]
+    pub target_aliases: Aliases,
     /// Most benchmarks of one client that are queued or active; 0: any number.
     #[arg(long, env = "QUOTA_QUEUED", default_value_t = 1_000)]
     pub quota_queued: u32,
@@ -100,6 +104,7 @@ impl DatabaseSettings {
         let cooldown_s = self.target_cooldown_s.unwrap_or(if alone { 0 } else { 5 });
         let set = |number: u32| Some(number).filter(|number| *number > 0);
         Rules {
+            aliases: self.target_aliases.clone(),
             cooldown: Duration::from_secs(cooldown_s),
             quota_queued: set(self.quota_queued),
             quota_runs_per_hour: set(self.quota_runs_per_hour),

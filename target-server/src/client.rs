@@ -151,6 +151,11 @@ impl Client {
         })
     }
 
+    /// Where the target is, in the resolver's order.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
     /// The same with a connection of its own for each request, and told so: `connection: close`
     /// (HTTP/2 has no such header: there the connection says goodbye after its one request).
     #[must_use]
@@ -245,11 +250,6 @@ impl Client {
         let address = self.addresses[address % self.addresses.len()];
         self.egress.check_address(address)?;
         Wire::dial(address, self.tls.as_ref()).map_err(ConnectFailure::Tcp)
-    }
-
-    /// How many addresses there are to try.
-    pub fn addresses(&self) -> usize {
-        self.addresses.len()
     }
 
     /// How long a connection may take to stand.

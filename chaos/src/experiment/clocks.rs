@@ -120,29 +120,25 @@ pub(super) async fn mislead(cycle: &mut Cycle<'_>, clocks: &FalseClocks) -> anyh
     let together =
         json!({"runners": RUNNERS, "user": 6, "spawnrate": shards::AT_ONCE, "duration": 3});
     let together = cycle.submit_to(&[0], &together).await?;
+    if wrong == Wrong::Far {
+        return never_begun(cycle, &together).await;
+    }
     let alone = cycle.submit(3, &json!({"duration": 3})).await?;
     let (wait, lasts) = (cycle.ms(200, 4_500), cycle.ms(200, 3_000));
     sleep(wait).await;
-    match wrong {
-        Wrong::Jumps => {
-            for runner in 0..RUNNERS {
-                let jump = JUMPS[(which + runner) % JUMPS.len()];
-                clocks.set(runner, jump)?;
-                cycle.tally.count(format!("jumps of {jump}"));
-            }
-            sleep(lasts).await;
-            for runner in 0..RUNNERS {
-                clocks.set(runner, "+0")?;
-            }
+    if let Wrong::Rate(rates) = wrong {
+        for runner in 0..RUNNERS {
+            cycle.tally.count(rates[runner % rates.len()].1);
         }
-        Wrong::Rate(rates) => {
-            for runner in 0..RUNNERS {
-                cycle.tally.count(rates[runner % rates.len()].1);
-            }
+    } else {
+        for runner in 0..RUNNERS {
+            let jump = JUMPS[(which + runner) % JUMPS.len()];
+            clocks.set(runner, jump)?;
+            cycle.tally.count(format!("jumps of {jump}"));
         }
-        Wrong::Far => {
-            cycle.tally.count("too far away");
-            return never_begun(cycle, &together, &alone).await;
+        sleep(lasts).await;
+        for runner in 0..RUNNERS {
+            clocks.set(runner, "+0")?;
         }
     }
     cycle.complete(&alone, "clocks are wrong").await?;
@@ -153,8 +149,9 @@ pub(super) async fn mislead(cycle: &mut Cycle<'_>, clocks: &FalseClocks) -> anyh
     Ok(())
 }
 
-/// Runners that do not know the database's clock to 50 ms make no load together, and any alone.
-async fn never_begun(cycle: &mut Cycle<'_>, together: &[i64], alone: &[i64]) -> anyhow::Result<()> {
+/// Runners that do not know the database's clock to 50 ms do not begin `together`, and any load alone.
+async fn never_begun(cycle: &mut Cycle<'_>, together: &[i64]) -> anyhow::Result<()> {
+    cycle.tally.count("too far away");
     let found = cycle.settle(together, Leeway::default()).await?;
     let record = &found.records[0];
     let refused = record.reason.as_deref() == Some("gather_timeout");
@@ -164,7 +161,8 @@ async fn never_begun(cycle: &mut Cycle<'_>, together: &[i64], alone: &[i64]) -> 
         let told = format!("benchmark {id} is {status}, {reason:?}, with {sent} requests");
         cycle.tally.violation(&told);
     }
-    cycle.complete(alone, "the database is far away").await?;
+    let alone = cycle.submit(3, &json!({"duration": 3})).await?;
+    cycle.complete(&alone, "the database is far away").await?;
     for runner in &cycle.yard.runners {
         if let Some(line) = &runner.line {
             line.set(Weather::Clear);

@@ -1,7 +1,9 @@
 //! Everything that can go wrong before the first request, does so here.
 
 use std::{
+    collections::BTreeSet,
     io::Write,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -307,6 +309,12 @@ impl Prepared {
     /// The model that will be asked.
     pub fn model(&self) -> &str {
         &self.environment.target.model
+    }
+
+    /// Where its targets are: what their names stood for when they were looked up.
+    pub fn addresses(&self) -> BTreeSet<SocketAddr> {
+        let clients = self.run.targets.each().iter().map(|target| &target.client);
+        clients.flat_map(|client| client.addresses().iter().copied()).collect()
     }
 
     /// What the run will be made in, and with.

@@ -73,3 +73,25 @@ async fn a_sealed_key_reaches_the_target_and_nobody_else() {
         assert!(!runner.said().contains("canary"), "the key is in the log");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_names_of_one_server_have_two_runs_and_each_is_told_of_the_other() {
+    for yard in Yard::each().await {
+        let (_one, _other) = (yard.runner().await, yard.runner().await);
+        let url = simulate(quick()).await;
+        let name = url.replace("127.0.0.1", "localhost");
+        let long = || json!({"duration": 60});
+        let ids = [yard.submit(&url, long()).await, yard.submit(&name, long()).await];
+        for id in ids {
+            yard.until(id, |benchmark| benchmark.progress.requests > 0).await;
+        }
+        for (id, other) in [(ids[0], ids[1]), (ids[1], ids[0])] {
+            yard.store.cancel(id).await.unwrap();
+            let report = yard.ended(id).await.report.expect("a report");
+            let address = url.trim_start_matches("http://");
+            let told = format!("benchmark {other} had load at {address} meanwhile");
+            let reasons = &report.validity.reasons;
+            assert!(reasons.iter().any(|reason| reason.starts_with(&told)), "{reasons:?}");
+        }
+    }
+}

@@ -1,10 +1,10 @@
 //! One run a target, for each target of a run that has several.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use shared::State;
-use store::StoreError;
-use tokio::task::JoinSet;
+use shared::{State, TargetUrl};
+use store::{Held, Neighbour, Rules, StoreError};
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     claiming::claim_all,
@@ -174,5 +174,61 @@ async fn a_long_url_is_a_target_of_its_own_among_others() {
         world.submit_to(&long("2")).await;
         world.submit_to(&long("1")).await;
         assert_eq!(claim_all(&world, 2).await.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn names_that_stand_for_one_target_have_one_run_together() {
+    for world in worlds().await {
+        let aliases = "http://name.example=http://llm.example:8000".parse().unwrap();
+        let rules = Rules { aliases, ..Rules::default() };
+        let store = world.another_store().await.with_rules(rules);
+        for fields in [
+            &[("url", "http://llm.example:8000")][..],
+            &[("url", "http://name.example/v1")],
+            &[("url", "http://name.example"), ("urls", "http://llm.example:8000")],
+        ] {
+            store.create(request(fields)).await.unwrap();
+        }
+        for left in [2, 1, 0] {
+            let held = world.claim("a").await.unwrap().held;
+            assert!(world.claim("b").await.is_none(), "{left} wait, and one of them is taken, too");
+            world.store.finish(&held, ending(State::Completed)).await.unwrap();
+        }
+        let name = TargetUrl::try_from("http://name.example".to_owned()).unwrap();
+        store.pause(Some(&name)).await.unwrap();
+        world.submit_to("http://llm.example:8000").await;
+        assert!(world.claim("a").await.is_none(), "paused by its other name");
+    }
+}
+
+#[tokio::test]
+async fn who_had_load_at_the_same_address_meanwhile_is_told_and_nobody_else() {
+    for world in worlds().await {
+        let begin = async |address: &str| {
+            let held = world.running().await;
+            let address = address.parse().unwrap();
+            world.store.note_addresses(&held, &BTreeSet::from([address])).await.unwrap();
+            world.store.load_starts(&held, "tiny").await.unwrap();
+            // So that no two things happen in one millisecond.
+            sleep(Duration::from_millis(5)).await;
+            held
+        };
+        let end = async |held| {
+            world.store.finish(held, ending(State::Completed)).await.unwrap();
+            sleep(Duration::from_millis(5)).await;
+        };
+        let before = begin("10.0.0.1:80").await;
+        end(&before).await;
+        let (long, elsewhere) = (begin("10.0.0.1:80").await, begin("10.0.0.1:81").await);
+        let short = begin("10.0.0.1:80").await;
+        let neighbour = |held: &Held| Neighbour { id: held.id, address: "10.0.0.1:80".to_owned() };
+        assert_eq!(world.store.neighbours(&short).await.unwrap(), [neighbour(&long)]);
+        end(&short).await;
+        // Over by now, and it was there.
+        assert_eq!(world.store.neighbours(&long).await.unwrap(), [neighbour(&short)]);
+        assert_eq!(world.store.neighbours(&elsewhere).await.unwrap(), []);
+        let refused = world.store.note_addresses(&short, &BTreeSet::new()).await;
+        assert!(matches!(refused, Err(StoreError::Lost(_))), "{refused:?}");
     }
 }

@@ -26,7 +26,7 @@ async fn of_many_at_once_no_more_are_accepted_than_one_may_have() {
         let rules = Rules { quota_queued: Some(5), ..Rules::default() };
         let mut submitting = tokio::task::JoinSet::new();
         for _ in 0..12 {
-            let store = under(&world, rules).await;
+            let store = under(&world, rules.clone()).await;
             submitting.spawn(async move { store.submit(asked(), "alice", None).await });
         }
         let outcomes = submitting.join_all().await;
@@ -192,7 +192,7 @@ async fn what_was_measured_goes_in_time_and_the_report_stays() {
             world.another_store().await.with_artifacts(artifacts.clone())
         };
         assert_eq!(forgetful().await.sweep().await.unwrap().pruned, 0, "kept for ever");
-        let pruned = forgetful().await.with_rules(rules).sweep().await.unwrap().pruned;
+        let pruned = forgetful().await.with_rules(rules.clone()).sweep().await.unwrap().pruned;
         assert_eq!(pruned, 2);
         for id in [old, older] {
             assert!(world.store.events(id, 0).await.unwrap().is_empty());

@@ -235,7 +235,7 @@ impl Exchange {
             match wire.is_connected() {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
-                Err(_) if self.dials < self.client(ex).addresses() => {
+                Err(_) if self.dials < self.client(ex).addresses().len() => {
                     return self.dial(ex, registry);
                 }
                 Err(error) => return Err(RequestFailure::Connect(error)),
