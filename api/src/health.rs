@@ -105,7 +105,7 @@ impl HealthApi {
         if let Ok(Ok(depth)) = tokio::time::timeout(DEPTH_WITHIN, self.state.store.depth()).await {
             depth.tell();
         }
-        let text = self.state.metrics.render() + &daemon::measures().render();
+        let text = self.state.metrics.render() + &daemon::told();
         Scrape::Text(PlainText(text))
     }
 }

@@ -7,7 +7,7 @@ use std::{fmt::Write as _, process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
-use testkit::TestDatabase;
+use testkit::{TestDatabase, process::get};
 use tokio::time::{Duration, sleep};
 
 use crate::{
@@ -27,7 +27,7 @@ const WARM_UP: usize = 6;
 const MOST_KIB: f64 = 1_024.0 * 24.0 / 20.0;
 /// Growth that is noise, whatever the number of runs: an allocator keeps that much or gives it back.
 const NOISE_KIB: f64 = 6.0 * 1_024.0;
-/// Files and threads that may come and go with connections.
+/// Files, threads and tasks that may come and go with connections.
 const MORE_OR_LESS: u64 = 10;
 /// Rows that each run leaves in a table, at most: for ever, and until they are thrown away.
 const ROWS: [(&str, f64); 8] = [
@@ -48,6 +48,8 @@ struct Look {
     kib: f64,
     files: u64,
     threads: u64,
+    /// Of its runtime.
+    tasks: u64,
 }
 
 pub(crate) async fn run(runs: u32, database: &str) -> ExitCode {
@@ -73,22 +75,30 @@ async fn soak(runs: u32, database: &str) -> anyhow::Result<Vec<String>> {
         _ => TestDatabase::postgres().await.context("TEST_POSTGRES_URL is not set")?,
     };
     let mut yard = Yard::bare(database).await;
+    yard.settings.push(("METRICS_ADDRESS".to_owned(), "127.0.0.1:0".to_owned()));
     yard.open(RUNNERS).await;
+    let mut metrics: Vec<String> =
+        yard.apis.iter().map(|api| format!("{}/metrics", api.url)).collect();
+    for runner in &mut yard.runners {
+        metrics.push(runner.process.url("telling metrics on").await);
+    }
     let names: Vec<String> = (0..yard.apis.len())
         .map(|nth| format!("api {nth}"))
         .chain((0..yard.runners.len()).map(|nth| format!("runner {nth}")))
         .collect();
     let mut looks: Vec<Vec<Look>> = vec![Vec::new(); names.len()];
     let (begun, mut submitted, mut most_tickets) = (Instant::now(), 0, 0);
-    println!("runs, then MiB/files/threads of {}, then tickets", names.join(", "));
+    println!("runs, then MiB/files/threads/tasks of {}, then tickets", names.join(", "));
     for nth in 1..=LOOKS {
         let until = i64::from(runs) * i64::from(nth) / i64::from(LOOKS);
         work_off(&yard, &mut submitted, until).await?;
         let mut line = format!("{until:>7}");
         let members = yard.apis.iter().chain(&yard.runners);
-        for (looks, member) in looks.iter_mut().zip(members) {
-            let look = look(member.process.id(), until).context("a process has ended")?;
-            write!(line, " {:>6.1}/{}/{}", look.kib / 1024.0, look.files, look.threads)?;
+        for ((looks, member), metrics) in looks.iter_mut().zip(members).zip(&metrics) {
+            let tasks = tasks(metrics).await.context("a process tells no tasks")?;
+            let look = look(member.process.id(), until, tasks).context("a process has ended")?;
+            let Look { kib, files, threads, tasks, .. } = look;
+            write!(line, " {:>6.1}/{files}/{threads}/{tasks}", kib / 1024.0)?;
             looks.push(look);
         }
         let tickets = a_day_passes(&yard).await?;
@@ -133,13 +143,20 @@ async fn work_off(yard: &Yard, submitted: &mut i64, until: i64) -> anyhow::Resul
     }
 }
 
-fn look(process: u32, runs: i64) -> Option<Look> {
+/// Tasks that live, as the process tells at this URL.
+async fn tasks(metrics: &str) -> Option<u64> {
+    let told = get(metrics).await?;
+    told.lines().find_map(|line| line.strip_prefix("llm_bench_tasks "))?.parse().ok()
+}
+
+fn look(process: u32, runs: i64, tasks: u64) -> Option<Look> {
     #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
     Some(Look {
         runs: runs as f64,
         kib: memory_kib(process)? as f64,
         files: files(process)?,
         threads: threads(process)?,
+        tasks,
     })
 }
 
@@ -179,9 +196,12 @@ fn grown(name: &str, looks: &[Look]) -> Vec<String> {
         broken.push(format!("{name} grows by {kib:.0} KiB each 1,000 runs, {MOST_KIB:.0} may be"));
     }
     let half = looks.len() / 2;
-    for (what, of) in
-        [("files", (|look| look.files) as fn(&Look) -> u64), ("threads", |look| look.threads)]
-    {
+    for what in ["files", "threads", "tasks"] {
+        let of = |look: &Look| match what {
+            "files" => look.files,
+            "threads" => look.threads,
+            _ => look.tasks,
+        };
         let most = |looks: &[Look]| looks.iter().map(of).max().unwrap_or(0);
         let (before, after) = (most(&looks[..half]), most(&looks[half..]));
         if after > before + MORE_OR_LESS {
@@ -228,7 +248,7 @@ mod tests {
 
     fn looks(kib: impl Fn(f64) -> f64) -> Vec<Look> {
         let runs = (1..=14).map(|nth| f64::from(nth) * 1_000.0);
-        runs.map(|runs| Look { runs, kib: kib(runs), files: 20, threads: 4 }).collect()
+        runs.map(|runs| Look { runs, kib: kib(runs), files: 20, threads: 4, tasks: 30 }).collect()
     }
 
     #[test]
@@ -240,7 +260,8 @@ mod tests {
         for (nth, look) in (0..).zip(&mut leaking) {
             look.files += 3 * nth;
             look.threads += nth * 4;
+            look.tasks += nth * 2;
         }
-        assert_eq!(grown("files", &leaking).len(), 2);
+        assert_eq!(grown("files", &leaking).len(), 3);
     }
 }

@@ -11,7 +11,7 @@ use clap::{Args, Parser, ValueEnum, builder::Resettable};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-pub use self::measures::{measures, tell};
+pub use self::measures::{measures, tell, told};
 pub use self::shutdown::Shutdown;
 use self::shutdown::Signals;
 

@@ -22,6 +22,7 @@ const BUCKETS_S: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0,
     7_200.0,
 ];
+const TASKS: &str = "llm_bench_tasks";
 /// Between two times that histograms are tidied up.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// Longest wait for a scraper's request.
@@ -43,9 +44,19 @@ pub fn measures() -> PrometheusHandle {
             if metrics::set_global_recorder(recorder).is_err() {
                 tracing::debug!("somebody else counts in this process");
             }
+            metrics::describe_gauge!(TASKS, "Tasks of the runtime that are alive.");
             handle
         })
         .clone()
+}
+
+/// What this process has counted, as Prometheus reads it.
+pub fn told() -> String {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let alive = u32::try_from(runtime.metrics().num_alive_tasks()).unwrap_or(u32::MAX);
+        metrics::gauge!(TASKS).set(f64::from(alive));
+    }
+    measures().render()
 }
 
 /// Answers `GET /metrics` on `address` until `shutdown`; where that ended up, it says in the log.
@@ -72,10 +83,9 @@ pub async fn tell(address: SocketAddr, shutdown: CancellationToken) -> std::io::
                     Err(_) => continue,
                 },
             };
-            let handle = handle.clone();
             tokio::spawn(async move {
                 let answer = service_fn(|request| {
-                    let answer = answer(&request, &handle);
+                    let answer = answer(&request);
                     async { Ok::<_, Infallible>(answer) }
                 });
                 let _ = hyper::server::conn::http1::Builder::new()
@@ -89,9 +99,9 @@ pub async fn tell(address: SocketAddr, shutdown: CancellationToken) -> std::io::
     Ok(())
 }
 
-fn answer(request: &Request<Incoming>, handle: &PrometheusHandle) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => (StatusCode::OK, handle.render()),
+        (&Method::GET, "/metrics") => (StatusCode::OK, told()),
         (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "GET it\n".to_owned()),
         _ => (StatusCode::NOT_FOUND, "there is /metrics\n".to_owned()),
     };

@@ -25,6 +25,7 @@ async fn runs_are_counted_by_their_runner_and_the_queue_by_the_api() {
         let told = get(&format!("{api}/metrics")).await.expect("an answer");
         assert_eq!(value(&told, "llm_bench_queue_depth", "due"), 2, "{told}");
         assert_eq!(value(&told, "llm_bench_runs_active", ""), 0);
+        assert!(value(&told, "llm_bench_tasks", "") > 0);
 
         let mut runner = yard.runner_with(&[("METRICS_ADDRESS", "127.0.0.1:0")]).await;
         let metrics = runner.url("telling metrics on").await;
@@ -36,6 +37,7 @@ async fn runs_are_counted_by_their_runner_and_the_queue_by_the_api() {
         assert_eq!(value(&told, "llm_bench_claims_total", ""), 3, "{told}");
         assert_eq!(value(&told, "llm_bench_runs_ended_total", "completed"), 2);
         assert!(value(&told, "llm_bench_load_output_tokens_total", "") > 0);
+        assert!(value(&told, "llm_bench_tasks", "") > 0);
         assert_eq!(value(&told, "llm_bench_queue_wait_seconds_count", ""), 3);
         assert!(told.contains("# HELP llm_bench_lease_renewal_age_seconds"), "{told}");
         yard.store.cancel(cancelled).await.expect("a database");
