@@ -188,14 +188,16 @@ fn lived_well(record: &Record) -> Vec<String> {
     broken
 }
 
-/// Requests that had no connection to leave by, as one that stood still for longer than connecting
-/// may take.
-fn without_connection(report: &Value) -> u64 {
+/// Requests that need not have left: those that had no connection to leave by, as one that stood
+/// still for longer than connecting may take, and those that were cut off.
+fn maybe_unsent(report: &Value) -> u64 {
     let failures = report["failures"].as_array().map(Vec::as_slice).unwrap_or_default();
     let had_none = |failure: &&Value| {
         matches!(failure["class"].as_str(), Some("dns" | "connect" | "tls" | "timeout_connect"))
     };
-    failures.iter().filter(had_none).filter_map(|failure| failure["count"].as_u64()).sum()
+    let without_connection = failures.iter().filter(had_none).map(|failure| &failure["count"]);
+    let cut_off = std::iter::once(&report["requests"]["cancelled"]);
+    without_connection.chain(cut_off).filter_map(Value::as_u64).sum()
 }
 
 /// I2, I5: load by one claim only, noted before it left, ended before the run was taken away, and
@@ -232,7 +234,7 @@ fn loaded_once(found: &Found, record: &Record, leeway: Leeway) -> Vec<String> {
         let report = record.report.as_ref().unwrap_or(&Value::Null);
         let started = report["requests"]["started"].as_u64().unwrap_or(0);
         let seen: u64 = calls.iter().map(|call| call.requests).sum();
-        let unsent = if leeway.way_is_cut { started } else { without_connection(report) };
+        let unsent = if leeway.way_is_cut { started } else { maybe_unsent(report) };
         if seen > started || seen + unsent < started {
             let failures = &report["failures"];
             broken.push(format!(

@@ -63,7 +63,12 @@ async fn a_load_ends_when_it_passes_and_keeps_its_figures() {
             assert!(requests.completed > 10, "{requests:?} {driver:?} {shape}");
             assert!(outcome.report.window.measured_s < 2.0, "{driver:?} {shape}");
             let sent = stats(&url).await.requests;
-            assert_eq!(sent, requests.started + 1, "and the probe: {driver:?} {shape}");
+            // What was cut off between being picked up and its first byte has not left.
+            let left = requests.started - requests.cancelled..=requests.started;
+            assert!(
+                left.contains(&(sent - 1)),
+                "{requests:?}, {sent} with the probe: {driver:?} {shape}"
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
             assert_eq!(stats(&url).await.requests, sent, "{driver:?} {shape}");
         }
