@@ -65,6 +65,9 @@ pub struct Model {
     pub addresses: Option<String>,
     /// Who submitted it.
     pub owner: String,
+    /// A digest of what was asked for: while this one waits or runs, the owner has no other of it;
+    /// none: there may be any number.
+    pub dedupe: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -28,6 +28,7 @@ mod m20261124_000011_shard_rows;
 mod m20261129_000012_further_targets;
 mod m20261129_000013_listed;
 mod m20261129_000014_addresses;
+mod m20261129_000015_dedupe;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000012_further_targets::Migration),
             Box::new(m20261129_000013_listed::Migration),
             Box::new(m20261129_000014_addresses::Migration),
+            Box::new(m20261129_000015_dedupe::Migration),
         ]
     }
 }

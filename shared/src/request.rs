@@ -17,7 +17,7 @@ mod waiting;
 use std::collections::BTreeMap;
 
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::reader::Reader;
 pub use self::{
@@ -25,8 +25,9 @@ pub use self::{
     fields::{FIELDS, Field, Kind},
 };
 use crate::{
-    BenchmarkSpec, DurationS, FieldError, MaxTokens, MinTokens, ModelName, OutOfRange, Output,
-    PromptSource, Sampling, Seed, SpawnRate, TargetUrl, Timeouts, TokenizerSource, Users, Waiting,
+    BenchmarkSpec, DurationS, FieldError, Labels, MaxTokens, MinTokens, ModelName, OutOfRange,
+    Output, PromptSource, Sampling, Seed, SpawnRate, TargetUrl, Timeouts, TokenizerSource, Users,
+    Waiting,
 };
 
 /// Field names and values as they came, before anything is known of them. Values from query
@@ -91,6 +92,9 @@ pub struct NewBenchmark {
     pub waiting: Waiting,
     /// The target's key.
     pub api_key: Option<SecretString>,
+    /// What one that waits or runs must have been asked for to be the answer in its place, written
+    /// out; none: it is one more in any case.
+    pub dedupe: Option<String>,
 }
 
 impl NewBenchmark {
@@ -153,10 +157,12 @@ impl NewBenchmark {
         let record_tokens = read.flag("record_tokens", false);
         let on_lost = read.parsed("on_lost").unwrap_or_default();
         let runners = read.runners(&load);
+        let dedupe = read.flag("dedupe", false);
+        let any_seed = read.text("seed").is_none();
 
         match (url, read.errors) {
-            (Some(url), errors) if errors.is_empty() => Ok(Self {
-                spec: BenchmarkSpec {
+            (Some(url), errors) if errors.is_empty() => {
+                let spec = BenchmarkSpec {
                     url,
                     urls,
                     call,
@@ -178,15 +184,24 @@ impl NewBenchmark {
                     record_tokens,
                     on_lost,
                     runners,
-                },
-                notes,
-                favorite,
-                waiting,
-                api_key,
-            }),
+                };
+                let dedupe = dedupe.then(|| written(&spec, any_seed, &waiting.labels));
+                Ok(Self { spec, notes, favorite, waiting, api_key, dedupe })
+            }
             (_, errors) => Err(errors),
         }
     }
+}
+
+/// What decides whether another request asks for the same: where it is measured, and what.
+fn written(spec: &BenchmarkSpec, any_seed: bool, labels: &Labels) -> String {
+    let mut settings = json!(spec);
+    settings["url"] = spec.url.key().as_str().into();
+    settings["urls"] = spec.urls.iter().map(|url| url.key().as_str().to_owned()).collect();
+    if any_seed {
+        settings["seed"] = Value::Null;
+    }
+    json!({"spec": settings, "labels": labels}).to_string()
 }
 
 #[cfg(test)]

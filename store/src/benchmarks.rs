@@ -12,7 +12,7 @@ use shared::{Benchmark, BenchmarkId, Reason, ReasonCode, Runners, SecondRow, Sta
 
 use crate::idempotency::{self, IdempotencyKey};
 use crate::transition::{self, Change, Results};
-use crate::{Quota, Store, StoreError, clock, control, queue, quota, rows};
+use crate::{Quota, Store, StoreError, clock, control, dedupe, queue, quota, rows};
 
 /// How long a sealed key waits for a runner once its benchmark is due.
 const SECRET_TTL_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -37,7 +37,7 @@ pub enum Deletion {
 pub enum Created {
     /// It did.
     Now,
-    /// The same request had before.
+    /// One before it had.
     Before,
 }
 
@@ -62,7 +62,8 @@ impl Store {
     /// Accepts a benchmark of `owner`: row, sealed key, event and ticket, all of them or none.
     ///
     /// With a key once: where it has been used for the same request within a day, there is nothing
-    /// new, and it is the benchmark of then as it is now.
+    /// new, and it is the benchmark of then as it is now. Likewise where it is to be the only one of
+    /// its kind that waits or runs, and is not.
     ///
     /// # Errors
     ///
@@ -76,11 +77,19 @@ impl Store {
     ) -> Result<Submission, StoreError> {
         let tx = self.inner.database.begin().await?;
         let now = clock::now(&tx).await?;
-        let before = match key {
+        let replayed = match key {
             Some(key) => idempotency::take(&tx, key, now).await?,
             None => None,
         };
+        let (before, key) = match (replayed, &new.dedupe) {
+            (Some(_), _) => (replayed, None),
+            (None, Some(asked)) => (dedupe::find(&tx, owner, asked).await?, key),
+            (None, None) => (None, key),
+        };
         if let Some(before) = before {
+            if let Some(key) = key {
+                idempotency::keep(&tx, key, before).await?;
+            }
             let benchmark = self.read(&tx, before).await?;
             tx.commit().await?;
             return Ok(Submission { benchmark, created: Created::Before, quotas: Vec::new() });
@@ -341,6 +350,7 @@ fn insertable(
     let count = |number: u32| Set(i32::try_from(number).unwrap_or(i32::MAX));
     benchmark::ActiveModel {
         owner: Set(rows::storable(owner)),
+        dedupe: Set(new.dedupe.as_deref().map(dedupe::column)),
         status: Set(State::Queued.to_string()),
         version: Set(1),
         priority: Set(new.waiting.priority.get()),

@@ -15,6 +15,7 @@ mod chore;
 mod clock;
 mod control;
 mod database;
+mod dedupe;
 mod editions;
 mod error;
 mod events;

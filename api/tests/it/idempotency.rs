@@ -65,6 +65,27 @@ async fn a_key_is_for_one_request_and_for_who_sent_it() {
 }
 
 #[tokio::test]
+async fn what_is_to_be_there_once_is_one_for_any_number_of_requests_until_it_is_over() {
+    for app in each(Settings::default()).await {
+        let path = format!("{PATH}/run?url=http://a.example&user=3&dedupe=true");
+        let first = app.post(&path).await;
+        assert_eq!((first.status, first.header("idempotent-replayed")), (202, None));
+        let body = json!({"url": "http://a.example", "user": 3, "dedupe": true, "notes": "b"});
+        let again = app.send(Method::POST, PATH, |request| request.body_json(&body)).await;
+        assert_eq!((again.status, again.header("idempotent-replayed")), (202, Some("true")));
+        assert_eq!(again.json["id"], first.json["id"]);
+        assert_eq!(again.header("location"), first.header("location"));
+        let gone = format!("{PATH}/{}?force=true", first.json["id"]);
+        assert_eq!(app.send(Method::DELETE, &gone, |request| request).await.status, 200);
+        let next = app.post(&path).await;
+        assert_eq!((next.status, next.header("idempotent-replayed")), (202, None));
+        let wrong = format!("{PATH}/run?url=http://a.example&dedupe=perhaps");
+        let why = "dedupe must be true or false, not `perhaps`";
+        app.post(&wrong).await.refuses(422, why);
+    }
+}
+
+#[tokio::test]
 async fn what_was_refused_may_be_sent_again_and_what_was_deleted_is_not_made_again() {
     for app in each(Settings::default()).await {
         let wrong = json!({"url": "http://a.example", "user": 0});

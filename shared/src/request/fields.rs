@@ -434,6 +434,12 @@ pub const FIELDS: &[Field] = &[
         "What becomes of a run whose runner goes silent while it sends load: `fail`, it is `lost` and its load is never repeated, or `rerun`, it is queued again from the start, up to 3 tries in all.",
     ),
     field(
+        "dedupe",
+        Kind::Flag,
+        "false",
+        "Start nothing where one of yours waits or runs that was asked for with `dedupe`, the same settings and the same `labels`: that one is the answer. A `seed` that is not given is any.",
+    ),
+    field(
         "runners",
         Kind::Integer { min: Runners::MIN as u64, max: Runners::MAX as u64 },
         "1, or as many as `user` and `max_concurrency` take",

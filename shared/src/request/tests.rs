@@ -215,6 +215,31 @@ fn what_becomes_of_a_lost_run_is_in_its_spec_only_where_it_was_asked_for() {
 }
 
 #[test]
+fn what_makes_two_requests_one_is_what_is_measured_and_where() {
+    let written = |further: Value| {
+        let mut asked = json!({"url": "http://x.example", "dedupe": true});
+        asked.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        parse(asked).unwrap().dedupe
+    };
+    let plain = written(json!({}));
+    assert!(plain.is_some());
+    assert_eq!(written(json!({"dedupe": "false"})), None);
+    assert_eq!(parse(json!({"url": "http://x.example"})).unwrap().dedupe, None);
+    let same = json!({"url": "HTTP://X.example:80/v1/", "user": "100", "notes": "n", "priority": 4, "api_key": "k", "favorite": true});
+    assert_eq!(written(same), plain);
+    for other in [json!({"user": 5}), json!({"seed": 1}), json!({"labels": {"zone": "a"}})] {
+        assert_ne!(written(other.clone()), plain, "{other}");
+    }
+    // Which one is drawn is of no matter where any will do.
+    let drawn = |seed| {
+        let given = serde_json::from_value(json!({"url": "http://x.example", "dedupe": true}));
+        let seed = Seed::try_from(seed).unwrap();
+        NewBenchmark::parse(&given.unwrap(), &Defaults::default(), seed).unwrap().dedupe
+    };
+    assert_eq!(drawn(1), drawn(2));
+}
+
+#[test]
 fn no_more_runners_are_asked_for_than_there_are_requests_at_once() {
     let runners = |mut fields: Value| {
         fields["url"] = "http://x.example".into();

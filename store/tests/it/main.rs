@@ -4,6 +4,7 @@ mod cancelling;
 mod chores;
 mod claiming;
 mod creating;
+mod deduped;
 mod ending;
 mod fairness;
 mod following;

@@ -1,0 +1,41 @@
+//! One at a time: who asks for what waits or runs already, where both were asked for so, gets that.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use entity::benchmark::{self, Column};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, Statement};
+use sha2::{Digest, Sha256};
+use shared::{BenchmarkId, State};
+
+use crate::{StoreError, clock, rows};
+
+/// The column of one of which `asked` was asked for.
+pub(crate) fn column(asked: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(asked))
+}
+
+/// `owner`'s benchmark that waits or runs and of which `asked` was asked for, too. Who looks for the
+/// same at the same time waits until the transaction `c`, which may be about to make it, has ended.
+pub(crate) async fn find<C: ConnectionTrait>(
+    c: &C,
+    owner: &str,
+    asked: &str,
+) -> Result<Option<BenchmarkId>, StoreError> {
+    let (owner, dedupe) = (rows::storable(owner), column(asked));
+    if clock::is_postgres(c) {
+        let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+        let values = [format!("{owner} {dedupe}").into()];
+        c.execute_raw(Statement::from_sql_and_values(c.get_database_backend(), sql, values))
+            .await?;
+    }
+    let found: Option<i64> = benchmark::Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::Owner.eq(owner))
+        .filter(Column::Dedupe.eq(dedupe))
+        .filter(Column::Status.is_in([State::Queued.as_str(), State::Running.as_str()]))
+        .into_tuple()
+        .one(c)
+        .await?;
+    Ok(found.map(BenchmarkId))
+}
