@@ -19,6 +19,7 @@ mod migrating;
 mod model;
 mod modelled;
 mod placing;
+mod scaling;
 mod secrets;
 mod several_targets;
 mod shard_rows;
