@@ -62,7 +62,7 @@ async fn measure(database: &TestDatabase, runs: usize) -> Outcome<()> {
     let first = open(database).await?;
     first.migrate().await?;
     remember(database, &first).await?;
-    accept(database, runs).await?;
+    accept(&first, runs).await?;
 
     let begun = Instant::now();
     first.sweep().await?;
@@ -144,12 +144,12 @@ fn url_of(target: usize) -> String {
     format!("http://llm.example:{}", 1_000 + target % TARGETS)
 }
 
-/// Submits so many benchmarks, one by one.
-async fn accept(database: &TestDatabase, runs: usize) -> Outcome<()> {
+/// Submits so many benchmarks, one by one, as an API does for its clients.
+async fn accept(store: &Store, runs: usize) -> Outcome<()> {
     let begun = Instant::now();
     let mut clients = JoinSet::new();
     for client in 0..SUBMITTING {
-        let store = open(database).await?;
+        let store = store.clone();
         clients.spawn(async move {
             let mut took = Vec::new();
             for which in (client..runs).step_by(SUBMITTING) {

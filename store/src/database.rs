@@ -32,6 +32,9 @@ pub(crate) const LEASE_TIMEOUT: Duration = Duration::from_secs(4);
 pub(crate) struct Database {
     /// Everything but leases.
     pub(crate) main: DatabaseConnection,
+    /// Transactions. On SQLite one at a time: those of a process wait in line here, where each would
+    /// poll for the file's one lock, and now and then one for seconds.
+    transactions: DatabaseConnection,
     /// Leases and health, so that no slow query keeps a renewal waiting.
     pub(crate) lease: DatabaseConnection,
     pub(crate) queue: Queue,
@@ -92,6 +95,7 @@ impl Database {
                 .connect_lazy_with(options.clone().busy_timeout(busy))
         };
         let main = pool(8, Duration::from_secs(15));
+        let transactions = pool(1, Duration::from_secs(15));
         let lease = pool(2, LEASE_TIMEOUT);
         // Turning to WAL does not wait for others who do the same; so nobody does at once.
         let turning = locked(&lock).await?;
@@ -99,6 +103,7 @@ impl Database {
         drop(turning);
         Ok(Self {
             main: SqlxSqliteConnector::from_sqlx_sqlite_pool(main.clone()),
+            transactions: SqlxSqliteConnector::from_sqlx_sqlite_pool(transactions),
             lease: SqlxSqliteConnector::from_sqlx_sqlite_pool(lease),
             queue: Queue::Sqlite(main),
             server: None,
@@ -143,8 +148,10 @@ impl Database {
         let reached: PgConnection =
             reached.map_err(StoreError::connect)?.map_err(StoreError::connect)?;
         reached.close().await?;
+        let pooled = SqlxPostgresConnector::from_sqlx_postgres_pool(main.clone());
         Ok(Self {
-            main: SqlxPostgresConnector::from_sqlx_postgres_pool(main.clone()),
+            main: pooled.clone(),
+            transactions: pooled,
             lease: SqlxPostgresConnector::from_sqlx_postgres_pool(lease),
             queue: Queue::Postgres(main),
             server,
@@ -160,7 +167,7 @@ impl Database {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        Ok(self.main.begin_with_options(options).await?)
+        Ok(self.transactions.begin_with_options(options).await?)
     }
 
     /// Whether all migrations of this version have been applied. There may be more: while a later
@@ -250,6 +257,8 @@ impl Database {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     async fn rows(database: &Database) -> i64 {
@@ -275,5 +284,35 @@ mod tests {
         kept.execute_unprepared("INSERT INTO t VALUES (2)").await.unwrap();
         kept.commit().await.unwrap();
         assert_eq!(rows(&Database::open(&url).await.unwrap()).await, 1);
+    }
+
+    #[tokio::test]
+    async fn transactions_of_a_process_wait_in_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/benchmarks.db", folder.path().display());
+        let database = Arc::new(Database::open(&url).await.unwrap());
+        database.main.execute_unprepared("CREATE TABLE t (n integer)").await.unwrap();
+        let first = database.begin().await.unwrap();
+        let mut waiting = Vec::new();
+        for nth in 0..8 {
+            let database = Arc::clone(&database);
+            waiting.push(tokio::spawn(async move {
+                let transaction = database.begin().await.unwrap();
+                let insert = format!("INSERT INTO t VALUES ({nth})");
+                transaction.execute_unprepared(&insert).await.unwrap();
+                transaction.commit().await.unwrap();
+            }));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        first.commit().await.unwrap();
+        for waiting in waiting {
+            waiting.await.unwrap();
+        }
+        let asked = Statement::from_string(
+            sea_orm::DbBackend::Sqlite,
+            "SELECT group_concat(n, '') FROM (SELECT n FROM t ORDER BY rowid)",
+        );
+        let row = database.main.query_one_raw(asked).await.unwrap().unwrap();
+        assert_eq!(row.try_get_by_index::<String>(0).unwrap(), "01234567");
     }
 }
