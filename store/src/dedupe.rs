@@ -14,8 +14,9 @@ pub(crate) fn column(asked: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(asked))
 }
 
-/// `owner`'s benchmark that waits or runs and of which `asked` was asked for, too. Who looks for the
-/// same at the same time waits until the transaction `c`, which may be about to make it, has ended.
+/// `owner`'s benchmark that waits or runs and of which `asked` was asked for, too; it does so until
+/// the transaction `c` has ended. Who looks for the same at the same time waits as long, for `c` may be
+/// about to make it.
 pub(crate) async fn find<C: ConnectionTrait>(
     c: &C,
     owner: &str,
@@ -34,6 +35,7 @@ pub(crate) async fn find<C: ConnectionTrait>(
         .filter(Column::Owner.eq(owner))
         .filter(Column::Dedupe.eq(dedupe))
         .filter(Column::Status.is_in([State::Queued.as_str(), State::Running.as_str()]))
+        .lock_shared()
         .into_tuple()
         .one(c)
         .await?;

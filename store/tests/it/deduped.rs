@@ -1,5 +1,8 @@
 //! One at a time of what is asked for so, however many ask at once.
 
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use shared::{Benchmark, State};
 use store::{Created, IdempotencyKey, StoreError};
 
@@ -108,6 +111,24 @@ async fn a_key_is_kept_for_the_one_that_was_there() {
         assert_eq!((again.benchmark.id, again.benchmark.status), (first.id, State::Cancelled));
         let other = with_key(2).await;
         assert!(matches!(other, Err(StoreError::KeyReused(_))), "{other:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_deleted_meanwhile_is_not_the_answer() {
+    // SQLite has one writer at a time.
+    for world in worlds().await.into_iter().filter(|world| world.database.is_postgres()) {
+        let (first, _) = submit(&world, "somebody", &[]).await.unwrap();
+        let deleting = world.sql.begin().await.unwrap();
+        deleting.execute_unprepared("DELETE FROM benchmark").await.unwrap();
+        let store = world.store.clone();
+        let asking =
+            tokio::spawn(async move { store.submit(request(&ASKED), "somebody", None).await });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        deleting.commit().await.unwrap();
+        let answer = asking.await.unwrap().unwrap();
+        assert_eq!(answer.created, Created::Now);
+        assert!(answer.benchmark.id > first.id);
     }
 }
 
