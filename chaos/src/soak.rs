@@ -52,6 +52,9 @@ struct Look {
     tasks: u64,
 }
 
+/// What of a look stays flat.
+type Count = fn(&Look) -> u64;
+
 pub(crate) async fn run(runs: u32, database: &str) -> ExitCode {
     match soak(runs, database).await {
         Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
@@ -196,12 +199,12 @@ fn grown(name: &str, looks: &[Look]) -> Vec<String> {
         broken.push(format!("{name} grows by {kib:.0} KiB each 1,000 runs, {MOST_KIB:.0} may be"));
     }
     let half = looks.len() / 2;
-    for what in ["files", "threads", "tasks"] {
-        let of = |look: &Look| match what {
-            "files" => look.files,
-            "threads" => look.threads,
-            _ => look.tasks,
-        };
+    let counted: [(&str, Count); 3] = [
+        ("files", |look| look.files),
+        ("threads", |look| look.threads),
+        ("tasks", |look| look.tasks),
+    ];
+    for (what, of) in counted {
         let most = |looks: &[Look]| looks.iter().map(of).max().unwrap_or(0);
         let (before, after) = (most(&looks[..half]), most(&looks[half..]));
         if after > before + MORE_OR_LESS {

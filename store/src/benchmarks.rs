@@ -350,7 +350,7 @@ fn insertable(
     let count = |number: u32| Set(i32::try_from(number).unwrap_or(i32::MAX));
     benchmark::ActiveModel {
         owner: Set(rows::storable(owner)),
-        dedupe: Set(new.dedupe.as_deref().map(dedupe::column)),
+        dedupe: Set(new.dedupe.as_deref().map(rows::digest)),
         status: Set(State::Queued.to_string()),
         version: Set(1),
         priority: Set(new.waiting.priority.get()),

@@ -1,18 +1,10 @@
 //! One at a time: who asks for what waits or runs already, where both were asked for so, gets that.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use entity::benchmark::{self, Column};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, Statement};
-use sha2::{Digest, Sha256};
 use shared::{BenchmarkId, State};
 
 use crate::{StoreError, clock, rows};
-
-/// The column of one of which `asked` was asked for.
-pub(crate) fn column(asked: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(asked))
-}
 
 /// `owner`'s benchmark that waits or runs and of which `asked` was asked for, too; it does so until
 /// the transaction `c` has ended. Who looks for the same at the same time waits as long, for `c` may be
@@ -22,7 +14,7 @@ pub(crate) async fn find<C: ConnectionTrait>(
     owner: &str,
     asked: &str,
 ) -> Result<Option<BenchmarkId>, StoreError> {
-    let (owner, dedupe) = (rows::storable(owner), column(asked));
+    let (owner, dedupe) = (rows::storable(owner), rows::digest(asked));
     if clock::is_postgres(c) {
         let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
         let values = [format!("{owner} {dedupe}").into()];

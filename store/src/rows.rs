@@ -352,6 +352,11 @@ fn without_nul(json: &mut Value) {
     }
 }
 
+/// What stands for `text` where that is too long.
+pub(crate) fn digest(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(text))
+}
+
 /// The stored key of a target. A long one is cut and told apart by its hash: an index takes no
 /// more than some 2,700 bytes.
 pub(crate) fn target_key(url: &TargetUrl) -> String {
@@ -361,9 +366,8 @@ pub(crate) fn target_key(url: &TargetUrl) -> String {
     if key.len() <= LONGEST {
         return key.to_owned();
     }
-    let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(key));
     let head: String = key.chars().take(200).collect();
-    format!("{head}#{hash}")
+    format!("{head}#{}", digest(key))
 }
 
 pub(crate) fn word<T>(id: BenchmarkId, what: &'static str, word: &str) -> Result<T, StoreError>

@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, TransactionTrait};
 use shared::{Benchmark, State};
 use store::{Created, IdempotencyKey, StoreError};
 
-use crate::world::{World, ending, request, worlds};
+use crate::world::{World, ending, request, servers, worlds};
 
 const ASKED: [(&str, &str); 2] = [("url", "http://llm.example"), ("dedupe", "true")];
 
@@ -117,7 +117,7 @@ async fn a_key_is_kept_for_the_one_that_was_there() {
 #[tokio::test]
 async fn one_that_is_deleted_meanwhile_is_not_the_answer() {
     // SQLite has one writer at a time.
-    for world in worlds().await.into_iter().filter(|world| world.database.is_postgres()) {
+    for world in servers().await {
         let (first, _) = submit(&world, "somebody", &[]).await.unwrap();
         let deleting = world.sql.begin().await.unwrap();
         deleting.execute_unprepared("DELETE FROM benchmark").await.unwrap();

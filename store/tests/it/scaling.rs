@@ -1,6 +1,6 @@
-//! How many runners the manifest for a cluster asks for, by its own query.
+//! How many runners the manifest for a cluster asks for, by its own query. A file has one machine.
 
-use crate::world::{World, request, worlds};
+use crate::world::{World, request, servers};
 
 /// The query, folded as the scaler reads it.
 fn query() -> String {
@@ -9,18 +9,13 @@ fn query() -> String {
     query.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-/// The scaler reads PostgreSQL; a file has one machine.
-async fn clusters() -> impl Iterator<Item = World> {
-    worlds().await.into_iter().filter(|world| world.database.is_postgres())
-}
-
 async fn submit(world: &World, url: &str, further: &[(&str, &str)]) {
     world.store.create(request(&[&[("url", url)], further].concat())).await.unwrap();
 }
 
 #[tokio::test]
 async fn there_is_a_runner_for_what_runs_and_for_what_could() {
-    for world in clusters().await {
+    for world in servers().await {
         let asked = async || world.count(&query()).await;
         assert_eq!(asked().await, 0);
         submit(&world, "http://a.example", &[]).await;
@@ -38,7 +33,7 @@ async fn there_is_a_runner_for_what_runs_and_for_what_could() {
 
 #[tokio::test]
 async fn a_load_of_several_runners_has_as_many() {
-    for world in clusters().await {
+    for world in servers().await {
         let asked = async || world.count(&query()).await;
         submit(&world, "http://a.example", &[]).await;
         submit(&world, "http://a.example", &[("runners", "3")]).await;

@@ -32,6 +32,11 @@ pub(crate) async fn worlds() -> Vec<World> {
     worlds
 }
 
+/// Those of servers alone.
+pub(crate) async fn servers() -> impl Iterator<Item = World> {
+    worlds().await.into_iter().filter(|world| world.database.is_postgres())
+}
+
 impl World {
     async fn over(database: TestDatabase) -> Self {
         let master_key = Vault::generate_base64();
